@@ -1,0 +1,22 @@
+//! The vocabulary that every Starling crate shares: identities, time, signed records, job
+//! descriptions, the messages nodes send one another and the one codec that turns them into bytes.
+//!
+//! Nothing here does I/O or reads a clock. Everything that a peer can send is length-limited,
+//! range-checked on decoding and free of panics; unknown fields are ignored, so neighbouring
+//! versions understand one another.
+
+pub mod codec;
+pub mod gossip;
+pub mod ids;
+pub mod job;
+pub mod jobs;
+pub mod record;
+pub mod sign;
+pub mod time;
+
+pub use codec::{CodecError, MAX_FRAME, Message, decode, decode_frame, encode, encode_frame};
+pub use ids::{IdError, JobId, NodeId, TaskId};
+pub use job::{Epoch, JobSpec, Outcome, Restart, SpecError};
+pub use record::{Aged, Load, NodeStatic, Record, RecordError, SignedRecord, StaticHash};
+pub use sign::{Ed25519, Signature, Signer};
+pub use time::Time;

@@ -1,0 +1,213 @@
+//! Records: each node's own state, signed by it and forwarded verbatim. The static part (who and
+//! how large) is fetched by hash when unknown; the load part changes often and is small.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use sha2::{Digest, Sha256};
+use starling_placement::Resources;
+
+use crate::codec::{self, CodecError};
+use crate::ids::{ArrayVisitor, NodeId};
+use crate::sign::{Signature, Signer};
+
+pub use starling_placement::NodeLoad as Load;
+
+/// The most bytes a node's static part may take.
+pub const MAX_STATIC: usize = 8 * 1024;
+/// The most bytes a record's signed body may take.
+pub const MAX_RECORD: usize = 256;
+
+/// What seldom changes about a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeStatic {
+    /// The node's name, for people and for the constraint `name`.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// Its hardware class, for example the processor's model.
+    #[serde(rename = "p")]
+    pub platform: String,
+    /// What it can give to tasks in all.
+    #[serde(rename = "c")]
+    pub capacity: Resources,
+    /// Labels, `arch`, `os` and `name` among them.
+    #[serde(rename = "l")]
+    pub labels: BTreeMap<String, String>,
+    /// Addresses it can be dialled at, as multiaddresses.
+    #[serde(rename = "a")]
+    pub addrs: Vec<String>,
+    /// The program's version.
+    #[serde(rename = "v")]
+    pub version: String,
+}
+
+/// The first 16 bytes of the SHA-256 of a static part's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StaticHash(pub [u8; 16]);
+
+impl StaticHash {
+    /// The hash of an encoded static part.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = Sha256::digest(bytes);
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&digest[..16]);
+        Self(hash)
+    }
+}
+
+impl Serialize for StaticHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for StaticHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(ArrayVisitor::<16>).map(Self)
+    }
+}
+
+/// A node's word about itself. The greater (incarnation, version) wins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Whose record.
+    #[serde(rename = "n")]
+    pub node: NodeId,
+    /// Grows with each start of the node, and when it refutes a suspicion.
+    #[serde(rename = "i")]
+    pub incarnation: u32,
+    /// Grows with each change within an incarnation.
+    #[serde(rename = "v")]
+    pub version: u32,
+    /// Names the static part.
+    #[serde(rename = "s")]
+    pub fixed: StaticHash,
+    /// How loaded it is.
+    #[serde(rename = "l")]
+    pub load: Load,
+}
+
+impl Record {
+    /// What decides which of two records of a node is newer.
+    pub const fn stamp(&self) -> (u32, u32) {
+        (self.incarnation, self.version)
+    }
+}
+
+/// A record's bytes as its node signed them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedRecord {
+    #[serde(rename = "b")]
+    body: ByteBuf,
+    #[serde(rename = "g")]
+    signature: Signature,
+}
+
+/// A signed record with its age when it was sent, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aged {
+    /// The record.
+    #[serde(rename = "r")]
+    pub record: SignedRecord,
+    /// Milliseconds since its node wrote it, as the sender knows.
+    #[serde(rename = "a")]
+    pub age_ms: u32,
+}
+
+/// Why a record is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Its bytes are not a record.
+    #[error("a record that does not decode")]
+    Malformed(#[source] CodecError),
+    /// Its node did not sign it.
+    #[error("a record of node {0:?} with a wrong signature")]
+    Forged(NodeId),
+    /// A value lies outside its range.
+    #[error("a record of node {0:?} whose {1} is out of range")]
+    OutOfRange(NodeId, &'static str),
+}
+
+impl SignedRecord {
+    /// Signs `record`.
+    pub fn sign(record: &Record, signer: &dyn Signer) -> Self {
+        let body = codec::encode(record);
+        let signature = signer.sign(&body);
+        Self {
+            body: ByteBuf::from(body),
+            signature,
+        }
+    }
+
+    /// The record, if it decodes, is in range and its node signed it.
+    pub fn open(&self, signer: &dyn Signer) -> Result<Record, RecordError> {
+        let record: Record =
+            codec::decode(&self.body, MAX_RECORD).map_err(RecordError::Malformed)?;
+        if record.incarnation == 0 {
+            return Err(RecordError::OutOfRange(record.node, "incarnation"));
+        }
+        if !signer.verify(&record.node, &self.body, &self.signature) {
+            return Err(RecordError::Forged(record.node));
+        }
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::sign::Ed25519;
+
+    fn record(node: NodeId) -> Record {
+        Record {
+            node,
+            incarnation: 3,
+            version: 70_000,
+            fixed: StaticHash::of(b"x"),
+            load: Load {
+                free: Resources {
+                    cpu: 128_000,
+                    memory: 1 << 39,
+                    disk: 1 << 44,
+                },
+                idle_cpu: 128_000,
+                queue: 1_000,
+                running: 1_000,
+                ..Load::default()
+            },
+        }
+    }
+
+    #[test]
+    fn a_record_opens_only_as_its_node_signed_it() {
+        let (a, b) = (Ed25519::from_seed(&[1; 32]), Ed25519::from_seed(&[2; 32]));
+        let signed = SignedRecord::sign(&record(a.node()), &a);
+        assert_eq!(signed.open(&b).unwrap(), record(a.node()));
+
+        let forged = SignedRecord::sign(&record(a.node()), &b);
+        assert!(matches!(forged.open(&a), Err(RecordError::Forged(_))));
+
+        let mut changed = signed.clone();
+        let last = changed.body.len() - 1;
+        changed.body[last] ^= 1;
+        assert!(changed.open(&a).is_err());
+
+        let mut zero = record(a.node());
+        zero.incarnation = 0;
+        let zero = SignedRecord::sign(&zero, &a);
+        assert!(matches!(
+            zero.open(&b),
+            Err(RecordError::OutOfRange(_, "incarnation"))
+        ));
+    }
+
+    #[test]
+    fn the_load_part_stays_small() {
+        let node = Ed25519::from_seed(&[1; 32]).node();
+        assert!(codec::encode(&record(node).load).len() <= 64);
+        assert!(codec::encode(&record(node)).len() <= MAX_RECORD);
+    }
+}

@@ -1,0 +1,143 @@
+//! Fit: how well a task would do on a node. One trait, so that learned classifications replace the
+//! measured baseline without anybody else noticing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::feasible::{Need, NodeFacts, NodeLoad};
+
+/// One named summand of a score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it stands for.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// Its weighted contribution.
+    #[serde(rename = "v")]
+    pub value: f64,
+}
+
+/// A score in parts; the greater the total, the better the fit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FitScore {
+    /// The summands, in a fixed order.
+    #[serde(rename = "p")]
+    pub parts: Vec<Part>,
+}
+
+impl FitScore {
+    /// The sum of the parts, added in their order.
+    pub fn total(&self) -> f64 {
+        self.parts.iter().map(|part| part.value).sum()
+    }
+}
+
+/// Judges how well a task fits a node, from what is known without asking the node.
+pub trait Fit: Send {
+    /// The score of a task with `need` on a node with `facts` under `load`.
+    fn fit(&self, need: &Need<'_>, facts: &NodeFacts<'_>, load: &NodeLoad) -> FitScore;
+}
+
+/// The baseline fit: from measured load alone, without a learned profile.
+///
+/// * `speed`, weight 1: the share of the CPU it asks for that is idle now, 0 to 1;
+/// * `headroom`, weight 0.5: the share of the node's CPU left idle with the task on it;
+/// * `memory`, weight 0.25: the share of the node's memory left free with the task on it;
+/// * `calm`, weight 0.25: one minus the greatest pressure on any shared resource.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MeasuredFit;
+
+impl Fit for MeasuredFit {
+    fn fit(&self, need: &Need<'_>, facts: &NodeFacts<'_>, load: &NodeLoad) -> FitScore {
+        let idle = load.idle_cpu.min(load.free.cpu);
+        let asked = need.resources.cpu.max(1);
+        let left_cpu = idle.saturating_sub(asked);
+        let left_memory = load.free.memory.saturating_sub(need.resources.memory);
+        let pressure = &load.pressure;
+        let pressed = pressure
+            .cpu
+            .max(pressure.memory)
+            .max(pressure.io)
+            .max(pressure.network);
+        let part = |name: &str, value: f64| Part {
+            name: name.to_owned(),
+            value,
+        };
+        FitScore {
+            parts: vec![
+                part("speed", ratio(u64::from(idle), u64::from(asked))),
+                part(
+                    "headroom",
+                    0.5 * ratio(left_cpu.into(), facts.capacity.cpu.into()),
+                ),
+                part("memory", 0.25 * ratio(left_memory, facts.capacity.memory)),
+                part("calm", 0.25 * (1.0 - f64::from(pressed) / 255.0)),
+            ],
+        }
+    }
+}
+
+/// `have / of`, between 0 and 1.
+#[allow(clippy::cast_precision_loss)]
+fn ratio(have: u64, of: u64) -> f64 {
+    if of == 0 {
+        0.0
+    } else {
+        (have as f64 / of as f64).min(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::resources::{Pressure, Resources};
+
+    #[test]
+    fn foreign_load_and_pressure_make_a_node_worse() {
+        let labels = BTreeMap::new();
+        let capacity = Resources {
+            cpu: 4_000,
+            memory: 1 << 32,
+            disk: 1 << 32,
+        };
+        let facts = NodeFacts {
+            capacity,
+            labels: &labels,
+        };
+        let need = Need {
+            resources: Resources {
+                cpu: 1_000,
+                ..Resources::default()
+            },
+            constraints: &[],
+        };
+        let idle = NodeLoad {
+            free: capacity,
+            idle_cpu: 4_000,
+            ..NodeLoad::default()
+        };
+        let hogged = NodeLoad {
+            idle_cpu: 200,
+            ..idle
+        };
+        let pressed = NodeLoad {
+            pressure: Pressure {
+                io: 200,
+                ..Pressure::default()
+            },
+            ..idle
+        };
+        let full = NodeLoad {
+            free: Resources {
+                cpu: 1_000,
+                ..capacity
+            },
+            ..idle
+        };
+        let score = |load| MeasuredFit.fit(&need, &facts, load).total();
+        assert!(score(&idle) > score(&pressed));
+        assert!(score(&pressed) > score(&full));
+        assert!(score(&full) > score(&hogged));
+    }
+}

@@ -1,0 +1,22 @@
+//! What a task needs, what a node offers, and which node suits a task: pure functions and small
+//! values, without clocks, I/O or network types.
+//!
+//! The way of a placement through this crate: [`Need`] and [`NodeFacts`] meet in
+//! [`feasible`](feasible::feasible); what is left is drawn and ranked by
+//! [`plan`](plan::plan) with a [`Fit`](fit::Fit); the two or more best are asked for live answers;
+//! [`share`](plan::share) deals the tasks out by those answers; and [`Decision`](decision::Decision)
+//! keeps the reasons.
+
+pub mod constraint;
+pub mod decision;
+pub mod feasible;
+pub mod fit;
+pub mod plan;
+pub mod resources;
+
+pub use constraint::{Constraint, ConstraintError, Operator};
+pub use decision::{Candidate, Decision, Verdict};
+pub use feasible::{Miss, Need, NodeFacts, NodeLoad, could_ever, feasible};
+pub use fit::{Fit, FitScore, MeasuredFit, Part};
+pub use plan::{Answer, Plan, plan, share};
+pub use resources::{Pressure, Resources};
