@@ -103,6 +103,10 @@ pub enum GossipMessage {
         /// The newest stamps held.
         #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
         heads: Vec<Head>,
+        /// Below which age in milliseconds no stamp was left out; the receiver can tell from it
+        /// what the sender lacks.
+        #[serde(rename = "m", default, skip_serializing_if = "is_zero")]
+        within_ms: u32,
         /// Whether this answers a [`GossipMessage::Sync`] whose checksum disagreed.
         #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
         answer: bool,
@@ -129,4 +133,9 @@ pub enum GossipMessage {
     /// Urgent news.
     #[serde(rename = "r")]
     Rumours(Vec<Rumour>),
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it over by reference.
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }

@@ -1,0 +1,401 @@
+//! Gossip: who is in the cluster, how loaded each is, and who is gone. A deterministic state
+//! machine: it does no I/O, reads no clock and draws every random number from the generator handed
+//! in, so the daemon and the simulator run the same code and a seed replays to the byte.
+//!
+//! Membership is the view, one signed record per node, spread by push-pull exchange (`exchange`)
+//! within a byte budget (`budget`). Failures are found by watching ring neighbours (`detect`), and
+//! suspicion is confirmed by others before it becomes death (`suspect`, `tell`). The dial loop
+//! (`links`) keeps the links that all of this needs. See the README for a picture.
+
+mod budget;
+mod config;
+mod counters;
+mod detect;
+mod exchange;
+mod health;
+mod input;
+mod links;
+mod own;
+mod records;
+mod rumours;
+mod statics;
+mod suspect;
+mod tell;
+mod timers;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use starling_wire::gossip::GossipMessage;
+use starling_wire::{Load, NodeId, NodeStatic, Signer, Time};
+
+use budget::Budget;
+use detect::Detect;
+use health::Health;
+use links::Links;
+use own::Own;
+use rumours::Rumours;
+use statics::Statics;
+use timers::{Timer, Timers};
+use view::View;
+
+pub use config::GossipConfig;
+pub use counters::Counters;
+pub use view::{Member, MemberState};
+
+/// A node to be found, and where it may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// Who it is.
+    pub node: NodeId,
+    /// Its addresses, as multiaddresses, the likeliest first.
+    pub addrs: Vec<String>,
+}
+
+/// What the driver is to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a message. Normally to a linked peer; to another only after a [`Output::Dial`] of it,
+    /// and then the message may be kept until the link is up, or dropped.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: GossipMessage,
+        /// Whether it goes before other gossip.
+        urgent: bool,
+    },
+    /// Connect to a peer. The outcome is [`Gossip::link_up`] or [`Gossip::dial_failed`]; none within
+    /// five seconds counts as failed. Never more than one is outstanding per peer.
+    Dial {
+        /// To whom.
+        peer: NodeId,
+        /// Where it may be, the likeliest first; never empty.
+        addrs: Vec<String>,
+    },
+    /// Close the link to a peer. It counts as down from here on, [`Gossip::link_down`] is optional.
+    HangUp {
+        /// To whom.
+        peer: NodeId,
+    },
+    /// The membership changed: a member is new, changed its state, or began a new incarnation. Also
+    /// given for this node itself when it had to raise its incarnation, which is then to be
+    /// remembered so that the next life begins with a greater one.
+    Changed {
+        /// Who.
+        node: NodeId,
+        /// What it was, if it was known.
+        from: Option<MemberState>,
+        /// What it is.
+        to: MemberState,
+        /// Its incarnation.
+        incarnation: u32,
+    },
+    /// The address book changed and is to be saved, to be handed to the next life as seeds.
+    AddressBook(Vec<Seed>),
+}
+
+/// The gossip state machine of one node. See the crate's documentation.
+///
+/// Whoever drives it hands every input in at once with the present time, carries out what is put
+/// into the output list in order, and calls [`Gossip::tick`] when [`Gossip::next_deadline`] comes.
+pub struct Gossip {
+    config: GossipConfig,
+    signer: Box<dyn Signer>,
+    rng: ChaCha12Rng,
+    me: NodeId,
+    own: Own,
+    /// When the own record is to be signed anew though nothing changed.
+    own_refresh: Time,
+    view: View,
+    statics: Statics,
+    links: Links,
+    detect: Detect,
+    rumours: Rumours,
+    budget: Budget,
+    /// By how much exchanges are slowed down because partners have no budget left.
+    patience: u32,
+    /// When a newcomer was last passed on to another for want of budget.
+    introduced: Option<Time>,
+    health: Health,
+    timers: Timers,
+    counters: Counters,
+    /// Who sent how many unfit records.
+    quarantine: BTreeMap<NodeId, u64>,
+    /// Urgent rumours of the present input.
+    news: Vec<starling_wire::gossip::Rumour>,
+    /// Outputs of inputs that have no output list.
+    pending: Vec<Output>,
+    now: Time,
+    /// Whether this node has left.
+    left: bool,
+}
+
+impl Gossip {
+    /// A node that knows only itself and its seeds, which it dials at the first tick.
+    ///
+    /// `incarnation` must exceed that of every earlier life of the node (it is taken as 1 if it is
+    /// 0); `fixed` is cut down to what other nodes accept; `rng` must be seeded by the caller.
+    pub fn new(
+        config: GossipConfig,
+        signer: Box<dyn Signer>,
+        incarnation: u32,
+        fixed: NodeStatic,
+        seeds: Vec<Seed>,
+        rng: ChaCha12Rng,
+        now: Time,
+    ) -> Self {
+        let me = signer.node();
+        let budget = Budget::new(config.byte_budget, now);
+        let fixed = statics::clipped(fixed);
+        let mut gossip = Self {
+            own: Own::new(incarnation, fixed, now),
+            own_refresh: now,
+            view: View::new(),
+            statics: Statics::default(),
+            links: Links::default(),
+            detect: Detect::default(),
+            rumours: Rumours::default(),
+            health: Health::default(),
+            timers: Timers::default(),
+            counters: Counters::default(),
+            quarantine: BTreeMap::new(),
+            news: Vec::new(),
+            pending: Vec::new(),
+            left: false,
+            patience: 1,
+            introduced: None,
+            config,
+            signer,
+            rng,
+            me,
+            budget,
+            now,
+        };
+        gossip.timers.advance(now);
+        gossip.found_own(now);
+        gossip.reconsider(now);
+        gossip
+            .timers
+            .set(Timer::Exchange, now + gossip.config.period);
+        for seed in seeds {
+            for addr in seed.addrs.into_iter().rev() {
+                gossip.enter_book(seed.node, addr);
+            }
+            gossip.want(now, seed.node, Duration::ZERO);
+        }
+        gossip
+    }
+
+    /// Takes a message of a peer; `frame_bytes` is what it took on the wire.
+    pub fn handle(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        message: GossipMessage,
+        frame_bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let now = self.enter(now);
+        self.counters.bytes_received += frame_bytes as u64;
+        self.counters.messages_received += 1;
+        self.budget.spend(now, frame_bytes);
+        if self.left || from == self.me {
+            return;
+        }
+        self.hear(now, from, out);
+        self.dispatch(now, from, message, out);
+        self.leave_with(now, out);
+    }
+
+    /// Another frame of `from` arrived, which shows that it lives. What this causes goes out with
+    /// the next input that has an output list, at the latest with the tick that is due at once.
+    pub fn heard(&mut self, now: Time, from: NodeId) {
+        let now = self.enter(now);
+        if self.left || from == self.me {
+            return;
+        }
+        let mut out = std::mem::take(&mut self.pending);
+        self.hear(now, from, &mut out);
+        if !out.is_empty() {
+            self.timers.set(Timer::Flush, now);
+        }
+        self.pending = out;
+    }
+
+    /// A link to `peer` is up, by whichever side.
+    pub fn link_up(&mut self, now: Time, peer: NodeId, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        if self.left || peer == self.me {
+            return;
+        }
+        self.on_link_up(now, peer, out);
+        self.leave_with(now, out);
+    }
+
+    /// The last link to `peer` is down.
+    pub fn link_down(&mut self, now: Time, peer: NodeId, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        self.on_link_down(now, peer, out);
+        self.leave_with(now, out);
+    }
+
+    /// A dial failed; `refused` if an address of the peer answered that nobody listens there.
+    pub fn dial_failed(&mut self, now: Time, peer: NodeId, refused: bool, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        if self.left {
+            return;
+        }
+        self.on_dial_failed(now, peer, refused, out);
+        self.leave_with(now, out);
+    }
+
+    /// An address of `peer` was found on the local network, or given by an operator.
+    pub fn discovered(&mut self, now: Time, peer: NodeId, addr: String, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        if self.left || peer == self.me {
+            return;
+        }
+        self.on_discovered(now, peer, addr, out);
+        self.leave_with(now, out);
+    }
+
+    /// The load of this node. A great change makes a new version of its record at once, but at most
+    /// one per second; small ones wait for ten seconds.
+    pub fn set_load(&mut self, now: Time, load: Load, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        if self.left {
+            return;
+        }
+        self.take_load(now, load);
+        self.leave_with(now, out);
+    }
+
+    /// The static part of this node, for example with other addresses.
+    pub fn set_fixed(&mut self, now: Time, fixed: NodeStatic, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        if self.left {
+            return;
+        }
+        self.take_fixed(now, fixed);
+        self.leave_with(now, out);
+    }
+
+    /// Nodes to be watched besides the neighbours in the ring: hosts of this node's jobs and owners
+    /// of its tasks. At most as many as the view holds.
+    pub fn set_watched(&mut self, nodes: BTreeSet<NodeId>) {
+        if nodes != self.detect.extra {
+            let most = self.config.view_limit;
+            self.detect.extra = nodes.into_iter().take(most).collect();
+            self.reconsider(self.now);
+        }
+    }
+
+    /// A direct answer of `node` told its load; it is shown until a younger record arrives, and
+    /// goes no further.
+    pub fn observe_load(&mut self, now: Time, node: NodeId, load: Load) {
+        let now = self.enter(now);
+        if let Some(soft) = self.view.soft_mut(&node) {
+            soft.observed = Some((load, now));
+        }
+    }
+
+    /// This node leaves: it says so to everybody and takes part no more.
+    pub fn leave(&mut self, now: Time, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        if self.left {
+            return;
+        }
+        let me = self.me;
+        let rumour = starling_wire::gossip::Rumour {
+            node: me,
+            incarnation: self.own.incarnation,
+            claim: starling_wire::gossip::Claim::Left,
+            by: me,
+        };
+        let linked: Vec<NodeId> = self.links.linked().iter().copied().collect();
+        for peer in linked {
+            self.send_rumours(now, peer, vec![rumour], out);
+        }
+        self.leave_with(now, out);
+        self.view.set_state(&me, MemberState::Left, now);
+        self.left = true;
+        self.timers.clear();
+    }
+
+    /// Does what is due. Afterwards [`Gossip::next_deadline`] lies after `now`.
+    pub fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        while let Some(timer) = self.timers.pop(now) {
+            self.fire(now, timer, out);
+        }
+        self.leave_with(now, out);
+    }
+
+    /// When [`Gossip::tick`] is to be called next; never again once it has left.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.first()
+    }
+
+    /// This node.
+    pub const fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// This node's incarnation: as given at first, greater after it refuted a suspicion.
+    pub const fn my_incarnation(&self) -> u32 {
+        self.own.incarnation
+    }
+
+    /// This node's static part as it is told to others.
+    pub const fn my_fixed(&self) -> &NodeStatic {
+        &self.own.fixed
+    }
+
+    /// This node's load as last set, told to others or not.
+    pub const fn my_load(&self) -> Load {
+        self.own.load
+    }
+
+    /// A member, if it is in the view. Its age is that at the last input.
+    pub fn member(&self, node: &NodeId) -> Option<Member<'_>> {
+        self.view.get(node).map(|entry| self.describe(entry))
+    }
+
+    /// All members, this node among them, ordered by id.
+    pub fn members(&self) -> impl Iterator<Item = Member<'_>> {
+        self.view.entries().map(|(_, entry)| self.describe(entry))
+    }
+
+    /// What was done so far.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Who sent how many records or static parts that were unfit; a bounded number of peers.
+    pub const fn quarantined(&self) -> &BTreeMap<NodeId, u64> {
+        &self.quarantine
+    }
+
+    fn describe<'a>(&'a self, entry: &'a view::Entry) -> Member<'a> {
+        let node = entry.record.node;
+        let observed = entry.soft.observed.filter(|(_, at)| *at > entry.produced);
+        let (load, at) = match observed {
+            _ if node == self.me => (self.own.load, self.now),
+            Some(observed) => observed,
+            None => (entry.record.load, entry.produced),
+        };
+        Member {
+            node,
+            state: entry.state,
+            incarnation: entry.record.incarnation,
+            fixed: self.fixed_of(entry),
+            load,
+            age: self.now.since(at),
+            linked: self.links.is_linked(&node),
+            since: entry.since,
+        }
+    }
+}

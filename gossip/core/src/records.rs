@@ -1,0 +1,376 @@
+//! Taking records in: a merge that is commutative, associative and idempotent, since of two records
+//! of a node the greater (incarnation, version) wins in whatever order they come. What does not
+//! decode, is out of range or is wrongly signed is counted against whoever sent it and goes no
+//! further. Static parts are fetched after the records that name them.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use serde_bytes::ByteBuf;
+use starling_wire::gossip::{GossipMessage, MAX_RECORDS, MAX_STATICS, Rumour};
+use starling_wire::record::Aged;
+use starling_wire::{Load, NodeId, NodeStatic, Record, StaticHash, Time};
+
+use crate::statics::Accepted;
+use crate::timers::Timer;
+use crate::view::{Entry, MemberState, Soft, wire_size};
+use crate::{Gossip, Output};
+
+/// After so many unfit records the rest of a message is not looked at.
+const PATIENCE: usize = 4;
+/// The most peers whose unfit records are counted one by one.
+const ORIGINS: usize = 64;
+/// About what a static part takes on the way.
+const STATIC_BYTES: usize = 350;
+/// Between two attempts to get what is missing.
+const FETCH_EVERY: Duration = Duration::from_millis(500);
+/// A record that was written so long after a suspicion began speaks against it.
+const AFTER: Duration = Duration::from_millis(100);
+
+impl Gossip {
+    /// Takes the records of a message.
+    pub(crate) fn on_records(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        records: Vec<Aged>,
+        out: &mut Vec<Output>,
+    ) {
+        let (mut bad, mut gone) = (0, Vec::new());
+        for aged in records.into_iter().take(MAX_RECORDS) {
+            match self.take_record(now, from, aged, out) {
+                Ok(rumour) => gone.extend(rumour),
+                Err(()) => bad += 1,
+            }
+            if bad == PATIENCE {
+                break;
+            }
+        }
+        if !gone.is_empty() {
+            self.send_rumours(now, from, gone, out);
+        }
+        self.fetch_from(now, from, out);
+    }
+
+    /// Takes one record. If its node is held to be gone, what to tell the sender.
+    fn take_record(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        aged: Aged,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<Rumour>, ()> {
+        let opened = aged.record.open(&*self.signer);
+        let Some(record) = opened.ok().filter(|record| in_range(&record.load)) else {
+            self.quarantine(from);
+            return Err(());
+        };
+        let node = record.node;
+        if node == self.me {
+            let own = (self.own.incarnation, self.own.version);
+            if record.stamp() > own {
+                // Left over from an earlier life that was not remembered.
+                self.refute(now, record.incarnation, from, out);
+            }
+            return Ok(None);
+        }
+        let produced = now - Duration::from_millis(aged.age_ms.into());
+        let Some(held) = self.view.get(&node) else {
+            self.admit(now, from, record, aged, produced, out);
+            return Ok(None);
+        };
+        if record.stamp() <= held.record.stamp() {
+            let direct = from == node;
+            return Ok(self.obituary(&node).filter(|_| !direct));
+        }
+        if !held.state.is_live() && !held.is_back_with(&record) {
+            return Ok(self.obituary(&node).filter(|_| from != node));
+        }
+        self.renew(now, from, record, aged, produced, out);
+        Ok(None)
+    }
+
+    /// A member that was not known.
+    fn admit(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        record: Record,
+        aged: Aged,
+        produced: Time,
+        out: &mut Vec<Output>,
+    ) {
+        if self.view.len() >= self.config.view_limit && !self.evict(now) {
+            return;
+        }
+        let (node, incarnation) = (record.node, record.incarnation);
+        self.counters.records_taken += 1;
+        self.statics.acquire(record.fixed, node, from);
+        self.view.insert(Entry {
+            size: wire_size(&aged.record),
+            record,
+            signed: aged.record,
+            produced,
+            state: MemberState::Alive,
+            since: now,
+            added: now,
+            soft: Soft::default(),
+        });
+        if let Some(soft) = self.view.soft_mut(&node)
+            && from == node
+        {
+            soft.heard = Some(now);
+        }
+        out.push(Output::Changed {
+            node,
+            from: None,
+            to: MemberState::Alive,
+            incarnation,
+        });
+        self.reconsider(now);
+        let courtesy = self.courtesy(&node);
+        self.want(now, node, courtesy);
+    }
+
+    /// A newer record of a member.
+    fn renew(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        record: Record,
+        aged: Aged,
+        produced: Time,
+        out: &mut Vec<Output>,
+    ) {
+        let node = record.node;
+        let Some(held) = self.view.get(&node) else {
+            return;
+        };
+        let (state, incarnation) = (held.state, record.incarnation);
+        let greater = incarnation > held.record.incarnation;
+        self.counters.records_taken += 1;
+        self.swap_statics(&record, held.record.fixed, from);
+        self.view.set_record(record, aged.record, produced);
+        if !state.is_live() {
+            self.counters.returns += 1;
+            self.rumours.refuted(&node, incarnation);
+            self.links.reset(&node);
+            self.move_to(now, node, MemberState::Alive, out);
+            self.reconsider(now);
+            let courtesy = self.courtesy(&node);
+            self.want(now, node, courtesy);
+        } else if greater {
+            self.links.reset(&node);
+            self.rumours.refuted(&node, incarnation);
+            if let Some(soft) = self.view.soft_mut(&node) {
+                soft.accusers.clear();
+            }
+            if state == MemberState::Suspect {
+                self.acquit(now, node, out);
+            } else {
+                let (from, to) = (Some(state), state);
+                out.push(Output::Changed {
+                    node,
+                    from,
+                    to,
+                    incarnation,
+                });
+            }
+        } else if let Some(suspicion) = self.detect.suspicions.get(&node)
+            && produced > suspicion.start + AFTER
+        {
+            self.vouched(now, node, out);
+        }
+    }
+
+    /// Sends the static parts that a peer asks for, within the budget.
+    pub(crate) fn on_fetch(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        hashes: &[StaticHash],
+        out: &mut Vec<Output>,
+    ) {
+        let mut left = self.budget.available(now);
+        let mut parts: Vec<ByteBuf> = Vec::new();
+        for hash in hashes.iter().take(MAX_STATICS) {
+            let Some(bytes) = self.statics.bytes(hash) else {
+                continue;
+            };
+            if bytes.len() + 8 > left {
+                self.counters.budget_drops += 1;
+                break;
+            }
+            left -= bytes.len() + 8;
+            parts.push(bytes.clone());
+        }
+        if !parts.is_empty() {
+            self.send(now, from, GossipMessage::Statics(parts), false, out);
+        }
+    }
+
+    pub(crate) fn on_statics(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        parts: &[ByteBuf],
+        out: &mut Vec<Output>,
+    ) {
+        for bytes in parts.iter().take(MAX_STATICS) {
+            match self.statics.accept(bytes) {
+                Accepted::Taken(owner) => {
+                    self.touch_book(now);
+                    let courtesy = self.courtesy(&owner);
+                    self.want(now, owner, courtesy);
+                }
+                Accepted::Refused => self.quarantine(from),
+                Accepted::Unwanted => {}
+            }
+        }
+        self.fetch_from(now, from, out);
+    }
+
+    /// Asks again for what is still missing: its owner, then whoever named it, then anybody.
+    pub(crate) fn on_missing(&mut self, now: Time, out: &mut Vec<Output>) {
+        let anybody = self.random_linked(1, &self.me.clone()).first().copied();
+        let mut by_target: std::collections::BTreeMap<NodeId, Vec<StaticHash>> = Default::default();
+        let mut room = self.budget.available(now) / STATIC_BYTES;
+        for (hash, missing) in self.statics.missing_mut() {
+            let known = [Some(missing.owner), Some(missing.source), anybody];
+            let linked = known.iter().flatten().filter(|n| self.links.is_linked(n));
+            let options: Vec<NodeId> = linked.copied().collect();
+            let turn = missing.asked as usize % options.len().max(1);
+            let Some(target) = options.get(turn) else {
+                continue;
+            };
+            let asked = by_target.entry(*target).or_default();
+            if room == 0 || asked.len() >= MAX_STATICS {
+                continue;
+            }
+            room -= 1;
+            missing.asked = missing.asked.saturating_add(1);
+            asked.push(*hash);
+        }
+        for (target, hashes) in by_target {
+            if !hashes.is_empty() {
+                self.send(now, target, GossipMessage::Fetch(hashes), false, out);
+            }
+        }
+        if self.statics.is_missing() {
+            self.timers.set(Timer::Statics, now + FETCH_EVERY);
+        }
+    }
+
+    /// Asks `from` for static parts that its records name and that nobody was asked for yet.
+    fn fetch_from(&mut self, now: Time, from: NodeId, out: &mut Vec<Output>) {
+        if !self.statics.is_missing() {
+            return;
+        }
+        let room = self.budget.available(now) / STATIC_BYTES;
+        let mut hashes = Vec::new();
+        for (hash, missing) in self.statics.missing_mut() {
+            if hashes.len() < room.min(MAX_STATICS) && missing.asked == 0 && missing.source == from
+            {
+                missing.asked = 1;
+                hashes.push(*hash);
+            }
+        }
+        if !hashes.is_empty() {
+            self.send(now, from, GossipMessage::Fetch(hashes), false, out);
+        }
+        self.timers.set_if_idle(Timer::Statics, now + FETCH_EVERY);
+    }
+
+    /// A record names another static part; the old one is shown until the new one is here.
+    fn swap_statics(&mut self, record: &Record, old: StaticHash, from: NodeId) {
+        if record.fixed == old {
+            return;
+        }
+        self.statics.acquire(record.fixed, record.node, from);
+        let known = self.statics.get(&old).is_some();
+        let released = match self.view.soft_mut(&record.node) {
+            Some(soft) if known => soft.previous.replace(old),
+            _ => Some(old),
+        };
+        if let Some(released) = released {
+            self.statics.release(&released);
+        }
+    }
+
+    pub(crate) fn fixed_of(&self, entry: &Entry) -> Option<&NodeStatic> {
+        let previous = || self.statics.get(entry.soft.previous.as_ref()?);
+        self.statics.get(&entry.record.fixed).or_else(previous)
+    }
+
+    /// Drops a member entirely.
+    pub(crate) fn forget(&mut self, node: &NodeId) {
+        let Some(entry) = self.view.remove(node) else {
+            return;
+        };
+        self.statics.release(&entry.record.fixed);
+        if let Some(previous) = entry.soft.previous {
+            self.statics.release(&previous);
+        }
+        self.drop_case(node);
+        self.timers.cancel(Timer::Watch(*node));
+        if !self.links.is_linked(node) {
+            self.timers.cancel(Timer::Dial(*node));
+            self.timers.cancel(Timer::DialTimeout(*node));
+            self.links.forget(node);
+            self.links.book.remove(node);
+        }
+    }
+
+    /// Makes room in a full view: the longest gone, else one that nobody has heard of for long, else
+    /// a random member that nothing needs.
+    fn evict(&mut self, now: Time) -> bool {
+        let stale = self.config.idle_refresh * 4;
+        let spare = |node: &NodeId| !self.is_protected(node) && !self.links.is_linked(node);
+        let old = self
+            .view
+            .oldest()
+            .take(8)
+            .find(|entry| spare(&entry.record.node) && now.since(entry.produced) > stale);
+        let mut chosen = self.view.gone().next();
+        chosen = chosen.or_else(|| old.map(|entry| entry.record.node));
+        if chosen.is_none() {
+            let start = self.rng.random_range(0..self.view.live().len().max(1));
+            let live = self.view.live();
+            let from_start = live.iter().skip(start).chain(live.iter().take(start));
+            chosen = from_start
+                .take(64)
+                .find(|node| self.is_spare(node))
+                .copied();
+        }
+        let Some(node) = chosen else {
+            return false;
+        };
+        self.counters.evictions += 1;
+        self.forget(&node);
+        true
+    }
+
+    fn is_spare(&self, node: &NodeId) -> bool {
+        !self.is_protected(node) && !self.links.is_linked(node)
+    }
+
+    fn quarantine(&mut self, from: NodeId) {
+        self.counters.quarantined += 1;
+        if self.quarantine.len() < ORIGINS || self.quarantine.contains_key(&from) {
+            *self.quarantine.entry(from).or_default() += 1;
+        }
+    }
+}
+
+/// Whether a load is possible on any machine of this century.
+fn in_range(load: &Load) -> bool {
+    const CPU: u32 = 1_000_000_000;
+    const BYTES: u64 = 1 << 62;
+    const COUNT: u32 = 1 << 30;
+    load.free.cpu <= CPU
+        && load.idle_cpu <= CPU
+        && load.free.memory <= BYTES
+        && load.free.disk <= BYTES
+        && load.running <= COUNT
+        && load.queue <= COUNT
+}

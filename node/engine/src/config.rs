@@ -1,0 +1,61 @@
+//! The engine's limits and time-outs.
+
+use std::time::Duration;
+
+use starling_gossip::{GossipConfig, Seed};
+use starling_wire::NodeStatic;
+
+/// What an engine is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The gossip part's settings.
+    pub gossip: GossipConfig,
+    /// This node's static part; its capacity is what tasks may reserve.
+    pub fixed: NodeStatic,
+    /// Nodes to join by, besides the saved address book.
+    pub seeds: Vec<Seed>,
+    /// The most jobs this node owns at a time, finished ones included.
+    pub max_jobs: usize,
+    /// The most tasks of unfinished jobs this node owns at a time.
+    pub max_tasks: usize,
+    /// How long a finished job's result is kept.
+    pub retention: Duration,
+    /// How long a round of probes waits for the slower answers.
+    pub probe_timeout: Duration,
+    /// How long a claim, a halt or a report waits before it is repeated.
+    pub resend: Duration,
+    /// How often a claim is repeated before its tasks are placed elsewhere.
+    pub claim_tries: u32,
+    /// How often an owner compares notes with the hosts of its tasks.
+    pub audit: Duration,
+    /// After a restart, how long an owner waits for hosts to report before it places what nobody
+    /// reported.
+    pub recovery: Duration,
+    /// The first pause before a failed task is tried again; it doubles up to `retry_max`.
+    pub retry_first: Duration,
+    /// The longest such pause.
+    pub retry_max: Duration,
+    /// How long a leaving node waits for its tasks to end and be noted.
+    pub leave_deadline: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            gossip: GossipConfig::default(),
+            fixed: NodeStatic::default(),
+            seeds: Vec::new(),
+            max_jobs: 10_000,
+            max_tasks: 1_000_000,
+            retention: Duration::from_secs(24 * 3600),
+            probe_timeout: Duration::from_millis(100),
+            resend: Duration::from_secs(1),
+            claim_tries: 3,
+            audit: Duration::from_secs(10),
+            recovery: Duration::from_secs(2),
+            retry_first: Duration::from_secs(1),
+            retry_max: Duration::from_secs(300),
+            leave_deadline: Duration::from_secs(8),
+        }
+    }
+}

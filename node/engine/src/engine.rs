@@ -1,0 +1,347 @@
+//! The engine itself: inputs go to the part they concern, and what the parts say to this node comes
+//! back to them.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use starling_gossip::{Gossip, Member, MemberState, Output};
+use starling_wire::jobs::JobMessage;
+use starling_wire::{JobId, Message, NodeId, Signer, Time, decode_frame, encode_frame};
+
+use crate::config::Config;
+use crate::effect::{CommandError, Effect, Effects, Event, EventKind, Reply};
+use crate::host::{HeldView, Host};
+use crate::input::{Command, Input, RequestId};
+use crate::job::Job;
+use crate::owner::Owner;
+use crate::saved::{self, Saved, SavedError};
+
+/// One node's state and rules. See the crate's documentation for the contract with its driver.
+pub struct Engine {
+    config: Config,
+    gossip: Gossip,
+    owner: Owner,
+    host: Host,
+    rng: ChaCha12Rng,
+    /// Messages from this node to itself, not yet handled.
+    local: VecDeque<JobMessage>,
+    scratch: Vec<Output>,
+    undecodable: u64,
+}
+
+/// What a part of the engine may reach while it works on one input.
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Time,
+    pub(crate) me: NodeId,
+    pub(crate) config: &'a Config,
+    pub(crate) gossip: &'a Gossip,
+    pub(crate) rng: &'a mut ChaCha12Rng,
+    pub(crate) fx: &'a mut Effects,
+    local: &'a mut VecDeque<JobMessage>,
+}
+
+impl Ctx<'_> {
+    /// Sends at once; to this node itself without a detour.
+    pub(crate) fn send(&mut self, to: NodeId, message: JobMessage) {
+        if to == self.me {
+            self.local.push_back(message);
+        } else {
+            let bytes = encode_frame(&Message::Jobs(message));
+            self.fx.now.push(Effect::Send { to, urgent: true, bytes });
+        }
+    }
+
+    /// Sends when what was saved before is durable.
+    pub(crate) fn send_after(&mut self, to: NodeId, message: JobMessage) {
+        let bytes = encode_frame(&Message::Jobs(message));
+        self.fx.after.push(Effect::Send { to, urgent: true, bytes });
+    }
+
+    /// Tells whoever listens.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.fx.now.push(Effect::Event(event));
+    }
+
+    /// A member that can be talked to.
+    pub(crate) fn alive(&self, node: &NodeId) -> Option<Member<'_>> {
+        self.gossip
+            .member(node)
+            .filter(|member| matches!(member.state, MemberState::Alive | MemberState::Suspect))
+    }
+}
+
+impl Engine {
+    /// An engine that takes up what an earlier life of this node left. What is to be done first is
+    /// put into `fx`; it must be carried out before any input is fed.
+    pub fn new(
+        mut config: Config,
+        signer: Box<dyn Signer>,
+        saved: &Saved,
+        mut rng: ChaCha12Rng,
+        now: Time,
+        fx: &mut Effects,
+    ) -> Result<Self, SavedError> {
+        let read = saved.read()?;
+        let incarnation = read.incarnation.saturating_add(1);
+        fx.saves.push(saved::save_incarnation(incarnation));
+        let mut seeds = std::mem::take(&mut config.seeds);
+        seeds.extend(read.book);
+        let gossip = Gossip::new(
+            config.gossip.clone(),
+            signer,
+            incarnation,
+            config.fixed.clone(),
+            seeds,
+            ChaCha12Rng::from_rng(&mut rng),
+            now,
+        );
+        let mut engine = Self {
+            config,
+            gossip,
+            owner: Owner::default(),
+            host: Host::default(),
+            rng,
+            local: VecDeque::new(),
+            scratch: Vec::new(),
+            undecodable: 0,
+        };
+        let (owner, host, mut ctx) = engine.split(now, fx);
+        host.take_up(read.held, &saved.held, read.draining, &mut ctx);
+        owner.take_up(read.jobs, &mut ctx);
+        engine.load_changed(now, fx);
+        Ok(engine)
+    }
+
+    /// Takes one input in.
+    pub fn handle(&mut self, now: Time, input: Input, fx: &mut Effects) {
+        match input {
+            Input::Frame { from, bytes } => self.frame(now, from, &bytes, fx),
+            Input::LinkUp(peer) => self.gossiping(now, fx, |g, out| g.link_up(now, peer, out)),
+            Input::LinkDown(peer) => self.gossiping(now, fx, |g, out| g.link_down(now, peer, out)),
+            Input::DialFailed { peer, refused } => {
+                self.gossiping(now, fx, |g, out| g.dial_failed(now, peer, refused, out));
+            }
+            Input::Discovered { peer, addr } => {
+                self.gossiping(now, fx, |g, out| g.discovered(now, peer, addr, out));
+            }
+            Input::Fixed(fixed) => {
+                self.gossiping(now, fx, |g, out| g.set_fixed(now, fixed, out));
+            }
+            Input::Sample(sample) => {
+                self.host.sample(sample);
+                self.load_changed(now, fx);
+            }
+            Input::Task(event) => {
+                let (_, host, mut ctx) = self.split(now, fx);
+                host.task_event(event, &mut ctx);
+            }
+            Input::Command { request, command } => self.command(now, request, command, fx),
+            Input::Durable(job) => {
+                let (owner, _, mut ctx) = self.split(now, fx);
+                owner.durable(job, &mut ctx);
+            }
+            Input::NotDurable(job) => {
+                let (owner, _, mut ctx) = self.split(now, fx);
+                owner.not_durable(job, &mut ctx);
+            }
+        }
+        self.settle(now, fx);
+    }
+
+    /// Does what is due. To be called at each deadline, and after each batch of inputs: reports
+    /// that pile up within a batch leave as one.
+    pub fn tick(&mut self, now: Time, fx: &mut Effects) {
+        self.gossiping(now, fx, |g, out| g.tick(now, out));
+        let (owner, host, mut ctx) = self.split(now, fx);
+        owner.tick(&mut ctx);
+        host.tick(&mut ctx);
+        self.settle(now, fx);
+        let (owner, host, mut ctx) = self.split(now, fx);
+        host.flush(&mut ctx);
+        owner.place_all(&mut ctx);
+        self.settle(now, fx);
+        self.load_changed(now, fx);
+        let watched: BTreeSet<_> = self.owner.hosts().chain(self.host.owners()).collect();
+        self.gossip.set_watched(watched);
+    }
+
+    /// When [`Engine::tick`] is next to be called.
+    pub fn next_deadline(&self) -> Option<Time> {
+        [self.gossip.next_deadline(), self.owner.next_deadline(), self.host.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Who is here, as far as this node knows.
+    pub const fn gossip(&self) -> &Gossip {
+        &self.gossip
+    }
+
+    /// The jobs that this node owns.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.owner.jobs.values()
+    }
+
+    /// A job that this node owns.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.owner.jobs.get(&id)
+    }
+
+    /// The placements that this node holds.
+    pub fn held(&self) -> impl Iterator<Item = HeldView<'_>> {
+        self.host.view()
+    }
+
+    /// Frames that could not be decoded, since the start.
+    pub const fn undecodable(&self) -> u64 {
+        self.undecodable
+    }
+
+    fn frame(&mut self, now: Time, from: NodeId, bytes: &[u8], fx: &mut Effects) {
+        match decode_frame(bytes) {
+            Ok(Message::Gossip(message)) => {
+                let size = bytes.len();
+                self.gossiping(now, fx, |g, out| g.handle(now, from, message, size, out));
+            }
+            Ok(Message::Jobs(message)) => {
+                self.gossip.heard(now, from);
+                self.job_message(now, from, message, fx);
+            }
+            Err(error) => {
+                self.undecodable += 1;
+                tracing::debug!(?from, %error, "a frame that cannot be decoded");
+            }
+        }
+    }
+
+    fn job_message(&mut self, now: Time, from: NodeId, message: JobMessage, fx: &mut Effects) {
+        if let JobMessage::Room { load, .. }
+        | JobMessage::Claimed { load, .. }
+        | JobMessage::Reports { load, .. } = &message
+        {
+            self.gossip.observe_load(now, from, *load);
+        }
+        let (owner, host, mut ctx) = self.split(now, fx);
+        match message {
+            JobMessage::Probe { .. }
+            | JobMessage::Claim { .. }
+            | JobMessage::Wait { .. }
+            | JobMessage::Halt(_)
+            | JobMessage::Noted(_)
+            | JobMessage::Audit(_) => host.message(from, message, &mut ctx),
+            JobMessage::Room { .. } | JobMessage::Claimed { .. } | JobMessage::Reports { .. } => {
+                owner.message(from, message, &mut ctx);
+            }
+        }
+    }
+
+    fn command(&mut self, now: Time, request: RequestId, command: Command, fx: &mut Effects) {
+        let (owner, host, mut ctx) = self.split(now, fx);
+        let reply = match command {
+            Command::Submit(_) if host.is_leaving() => Err(CommandError::Leaving),
+            Command::Submit(spec) => owner.submit(spec, &mut ctx),
+            Command::Stop(target) => owner.stop(target, &mut ctx),
+            Command::Drain { on, deadline } => {
+                host.drain(on, deadline, &mut ctx);
+                Ok(Reply::Done)
+            }
+            Command::Leave => {
+                host.leave(&mut ctx);
+                Ok(Reply::Done)
+            }
+        };
+        fx.after.push(Effect::Reply { request, reply });
+        self.load_changed(now, fx);
+    }
+
+    /// Handles what this node said to itself, and ends a leave that is done.
+    fn settle(&mut self, now: Time, fx: &mut Effects) {
+        let me = self.gossip.me();
+        while let Some(message) = self.local.pop_front() {
+            self.job_message(now, me, message, fx);
+        }
+        if self.host.has_left(now) {
+            self.gossiping(now, fx, |g, out| g.leave(now, out));
+            fx.now.push(Effect::Left);
+        }
+    }
+
+    /// Lets the gossip part work and carries out what it wants.
+    fn gossiping(
+        &mut self,
+        now: Time,
+        fx: &mut Effects,
+        work: impl FnOnce(&mut Gossip, &mut Vec<Output>),
+    ) {
+        let mut outputs = std::mem::take(&mut self.scratch);
+        work(&mut self.gossip, &mut outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Send { to, message, urgent } => {
+                    let bytes = encode_frame(&Message::Gossip(message));
+                    fx.now.push(Effect::Send { to, urgent, bytes });
+                }
+                Output::Dial { peer, addrs } => fx.now.push(Effect::Dial { peer, addrs }),
+                Output::HangUp { peer } => fx.now.push(Effect::HangUp(peer)),
+                Output::AddressBook(book) => fx.lazy.push(saved::save_book(&book)),
+                Output::Changed { node, from, to, .. } => {
+                    self.member_changed(now, node, from, to, fx);
+                }
+            }
+        }
+        self.scratch = outputs;
+    }
+
+    fn member_changed(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        from: Option<MemberState>,
+        to: MemberState,
+        fx: &mut Effects,
+    ) {
+        let (owner, host, mut ctx) = self.split(now, fx);
+        let kind = match to {
+            MemberState::Alive => EventKind::NodeAlive,
+            MemberState::Suspect => EventKind::NodeSuspect,
+            MemberState::Dead => EventKind::NodeDead,
+            MemberState::Left => EventKind::NodeLeft,
+        };
+        if from != Some(to) {
+            let detail = String::new();
+            ctx.event(Event { kind, job: None, task: None, node: Some(node), detail });
+        }
+        match to {
+            MemberState::Alive => {
+                owner.node_alive(node, &mut ctx);
+                host.owner_alive(node, &mut ctx);
+            }
+            MemberState::Dead | MemberState::Left => owner.node_gone(node, &mut ctx),
+            MemberState::Suspect => {}
+        }
+    }
+
+    fn load_changed(&mut self, now: Time, fx: &mut Effects) {
+        let load = self.host.rough_load(&self.gossip.my_fixed().capacity);
+        self.gossiping(now, fx, |g, out| g.set_load(now, load, out));
+    }
+
+    fn split<'a>(
+        &'a mut self,
+        now: Time,
+        fx: &'a mut Effects,
+    ) -> (&'a mut Owner, &'a mut Host, Ctx<'a>) {
+        let ctx = Ctx {
+            now,
+            me: self.gossip.me(),
+            config: &self.config,
+            gossip: &self.gossip,
+            rng: &mut self.rng,
+            fx,
+            local: &mut self.local,
+        };
+        (&mut self.owner, &mut self.host, ctx)
+    }
+}

@@ -1,0 +1,282 @@
+//! The host's side: this node's room, the tasks it holds, and its reports to their owners.
+//!
+//! A host decides about its own room alone, one claim at a time, so that no two owners can
+//! oversubscribe it. It reports each placement until the owner has taken note; a task and its epoch
+//! make every message safe to repeat.
+
+mod claims;
+mod leaving;
+mod load;
+mod reports;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use starling_placement::Resources;
+use starling_wire::jobs::JobMessage;
+use starling_wire::{Epoch, NodeId, Outcome, TaskId, Time};
+
+use crate::effect::Effect;
+use crate::engine::Ctx;
+use crate::input::{HeldTask, HostSample, TaskEvent};
+use crate::saved::{self, HeldRow};
+
+/// The most stopped placements that are remembered so that a late claim does not start them.
+const MAX_GRAVES: usize = 16_384;
+/// The most owners that may wait for room.
+const MAX_WAITERS: usize = 1_024;
+/// The most placements held, ended and unnoted ones included.
+const MAX_HELD: usize = 100_000;
+
+/// How far a held placement is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Handed to the executor.
+    Starting,
+    /// Its process runs.
+    Running,
+    /// It is being stopped.
+    Stopping,
+    /// Over, and its owner may not know yet.
+    Ended(Outcome),
+}
+
+/// A placement held for an owner.
+#[derive(Clone, Debug)]
+struct Held {
+    epoch: Epoch,
+    owner: NodeId,
+    need: Resources,
+    stage: Stage,
+    since: Time,
+    ended: Option<Time>,
+    /// Whether the owner has noted that it runs.
+    noted: bool,
+    /// Whether a repetition of its report is due some time.
+    resending: bool,
+}
+
+impl Held {
+    const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
+    }
+}
+
+/// A held placement, for those who look on.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldView<'a> {
+    /// Which task.
+    pub task: TaskId,
+    /// Which placement.
+    pub epoch: Epoch,
+    /// Who owns its job.
+    pub owner: NodeId,
+    /// What it reserves; nothing once it has ended.
+    pub reserves: Resources,
+    /// How it ended, if it did.
+    pub ended: Option<&'a Outcome>,
+}
+
+/// An owner that waits for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiter {
+    owner: NodeId,
+    need: Resources,
+}
+
+/// This node as a host of tasks.
+#[derive(Default)]
+pub(crate) struct Host {
+    held: BTreeMap<TaskId, Held>,
+    reserved: Resources,
+    running: u32,
+    /// How many placements that are not over each owner has here.
+    by_owner: BTreeMap<NodeId, u32>,
+    graves: BTreeMap<TaskId, Epoch>,
+    grave_order: VecDeque<TaskId>,
+    waiters: VecDeque<Waiter>,
+    /// Room was freed since the waiters were last served.
+    freed: bool,
+    /// Reports to be sent at the end of the batch, by owner.
+    unsent: BTreeSet<(NodeId, TaskId)>,
+    /// When reports that may have been lost are sent again.
+    resend: BTreeSet<(Time, TaskId)>,
+    sample: Option<HostSample>,
+    /// CPU in use, smoothed, in millicores.
+    cpu_used: u32,
+    draining: bool,
+    drain_deadline: Option<Time>,
+    leaving: Option<Time>,
+    left: bool,
+}
+
+impl Host {
+    /// Takes up what the executor still holds after a restart. What it holds and nobody here knows
+    /// is stopped; what it should hold and does not is reported lost.
+    pub(crate) fn take_up(
+        &mut self,
+        rows: BTreeMap<TaskId, HeldRow>,
+        executor: &[HeldTask],
+        draining: bool,
+        ctx: &mut Ctx<'_>,
+    ) {
+        self.draining = draining;
+        let mut found: BTreeMap<(TaskId, Epoch), &HeldTask> =
+            executor.iter().map(|held| ((held.task, held.epoch), held)).collect();
+        for (task, row) in rows {
+            let stage = match found.remove(&(task, row.epoch)).map(|held| &held.ended) {
+                Some(None) => Stage::Running,
+                Some(Some(outcome)) => Stage::Ended(outcome.clone()),
+                None => Stage::Ended(Outcome::Lost),
+            };
+            let held = Held {
+                epoch: row.epoch,
+                owner: row.owner,
+                need: row.need,
+                since: row.since,
+                ended: matches!(stage, Stage::Ended(_)).then_some(ctx.now),
+                stage,
+                noted: false,
+                resending: false,
+            };
+            self.hold(task, held);
+        }
+        for (task, epoch) in found.into_keys() {
+            self.bury(task, epoch);
+            ctx.fx.now.push(Effect::StopTask { task, epoch, outcome: Outcome::Lost });
+        }
+    }
+
+    /// The executor's word on a placement.
+    pub(crate) fn task_event(&mut self, event: TaskEvent, ctx: &mut Ctx<'_>) {
+        match event {
+            TaskEvent::Started { task, epoch } => {
+                let Some(held) = self.current(task, epoch) else { return };
+                if held.stage == Stage::Starting {
+                    held.stage = Stage::Running;
+                    held.since = ctx.now;
+                    let owner = held.owner;
+                    self.unsent.insert((owner, task));
+                }
+            }
+            TaskEvent::Ended { task, epoch, outcome } => match self.current(task, epoch) {
+                Some(_) => self.end(task, outcome, ctx.now),
+                None => ctx.fx.now.push(Effect::Forget(vec![(task, epoch)])),
+            },
+        }
+    }
+
+    pub(crate) fn message(&mut self, from: NodeId, message: JobMessage, ctx: &mut Ctx<'_>) {
+        match message {
+            JobMessage::Probe { request, need } => {
+                let room = self.room(&need, ctx);
+                let load = self.load(&ctx.gossip.my_fixed().capacity);
+                ctx.send(from, JobMessage::Room { request, room, load });
+            }
+            JobMessage::Claim { request, job, spec, tasks } => {
+                self.claim(from, request, job, &spec, tasks, ctx);
+            }
+            JobMessage::Wait { need } => self.wait(from, need),
+            JobMessage::Halt(tasks) => self.halt(from, tasks, ctx),
+            JobMessage::Noted(items) => self.noted(from, items, ctx),
+            JobMessage::Audit(tasks) => self.audit(from, tasks, ctx),
+            JobMessage::Room { .. } | JobMessage::Claimed { .. } | JobMessage::Reports { .. } => {}
+        }
+    }
+
+    pub(crate) fn tick(&mut self, ctx: &mut Ctx<'_>) {
+        while let Some(&(at, task)) = self.resend.first()
+            && at <= ctx.now
+        {
+            self.resend.pop_first();
+            self.report_again(task, ctx);
+        }
+        self.drain_tick(ctx);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let resend = self.resend.first().map(|(at, _)| *at);
+        [resend, self.drain_deadline, self.leaving.filter(|_| !self.left)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Those whose tasks are held here: they are watched.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = NodeId> {
+        self.by_owner.keys().copied()
+    }
+
+    pub(crate) fn view(&self) -> impl Iterator<Item = HeldView<'_>> {
+        self.held.iter().map(|(task, held)| HeldView {
+            task: *task,
+            epoch: held.epoch,
+            owner: held.owner,
+            reserves: if held.is_over() { Resources::default() } else { held.need },
+            ended: match &held.stage {
+                Stage::Ended(outcome) => Some(outcome),
+                _ => None,
+            },
+        })
+    }
+
+    /// Holds a placement, with its reservation unless it is over.
+    fn hold(&mut self, task: TaskId, held: Held) {
+        if !held.is_over() {
+            self.reserved = self.reserved.plus(&held.need);
+            self.running += 1;
+            *self.by_owner.entry(held.owner).or_default() += 1;
+        }
+        if held.stage != Stage::Starting {
+            self.unsent.insert((held.owner, task));
+        }
+        self.held.insert(task, held);
+    }
+
+    /// Marks a placement as over and frees its room.
+    fn end(&mut self, task: TaskId, outcome: Outcome, now: Time) {
+        let Some(held) = self.held.get_mut(&task) else { return };
+        if held.is_over() {
+            return;
+        }
+        held.stage = Stage::Ended(outcome);
+        held.ended = Some(now);
+        self.reserved = self.reserved.minus(&held.need);
+        self.running -= 1;
+        if let Some(count) = self.by_owner.get_mut(&held.owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_owner.remove(&held.owner);
+            }
+        }
+        self.freed = true;
+        self.unsent.insert((held.owner, task));
+    }
+
+    /// Forgets a placement whose end is on record with its owner.
+    fn forget(&mut self, task: TaskId, ctx: &mut Ctx<'_>) {
+        if let Some(held) = self.held.remove(&task) {
+            self.bury(task, held.epoch);
+            self.unsent.remove(&(held.owner, task));
+            ctx.fx.now.push(Effect::Forget(vec![(task, held.epoch)]));
+            ctx.fx.lazy.push(saved::forget_held(task));
+        }
+    }
+
+    /// Remembers that placements of `task` up to `epoch` must not start here.
+    fn bury(&mut self, task: TaskId, epoch: Epoch) {
+        let buried = self.graves.entry(task).or_insert_with(|| {
+            self.grave_order.push_back(task);
+            0
+        });
+        *buried = epoch.max(*buried);
+        if self.grave_order.len() > MAX_GRAVES
+            && let Some(oldest) = self.grave_order.pop_front()
+        {
+            self.graves.remove(&oldest);
+        }
+    }
+
+    fn current(&mut self, task: TaskId, epoch: Epoch) -> Option<&mut Held> {
+        self.held.get_mut(&task).filter(|held| held.epoch == epoch)
+    }
+}

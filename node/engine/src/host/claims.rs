@@ -1,0 +1,151 @@
+//! Deciding about claims: accept, or refuse with a fresh record.
+
+use std::sync::Arc;
+
+use starling_placement::Resources;
+use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
+use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
+
+use super::{Held, Host, MAX_HELD, MAX_WAITERS, Stage, Waiter};
+use crate::effect::Effect;
+use crate::engine::Ctx;
+use crate::saved::{self, HeldRow};
+
+impl Host {
+    pub(super) fn claim(
+        &mut self,
+        owner: NodeId,
+        request: u64,
+        job: JobId,
+        spec: &Arc<JobSpec>,
+        tasks: Vec<(u32, Epoch)>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let mut accepted = Vec::new();
+        let mut refused = Vec::new();
+        for (index, epoch) in tasks.into_iter().take(MAX_TASKS) {
+            let task = TaskId { job, index };
+            match self.decide(task, epoch, spec, ctx) {
+                Ok(known) => {
+                    if !known {
+                        self.accept(task, epoch, owner, spec, ctx);
+                    }
+                    accepted.push((index, epoch));
+                }
+                Err(refusal) => refused.push((index, epoch, refusal)),
+            }
+        }
+        let room = self.room(&spec.need, ctx);
+        let load = self.load(&ctx.gossip.my_fixed().capacity);
+        ctx.send(owner, JobMessage::Claimed { request, job, accepted, refused, room, load });
+    }
+
+    /// Whether the placement is taken; `Ok(true)` if it is held already.
+    fn decide(
+        &mut self,
+        task: TaskId,
+        epoch: Epoch,
+        spec: &JobSpec,
+        ctx: &mut Ctx<'_>,
+    ) -> Result<bool, Refusal> {
+        if self.graves.get(&task).is_some_and(|buried| *buried >= epoch) {
+            return Err(Refusal::Stale);
+        }
+        if let Some(held) = self.held.get(&task) {
+            if held.epoch == epoch {
+                return Ok(true);
+            }
+            if held.epoch > epoch {
+                return Err(Refusal::Stale);
+            }
+            // An older copy is still here: it goes first, the new one finds a place elsewhere.
+            if !held.is_over() {
+                self.stop(task, Outcome::Evicted, ctx);
+            }
+            return Err(Refusal::Full);
+        }
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        let fixed = ctx.gossip.my_fixed();
+        if !spec.constraints.iter().all(|constraint| constraint.met_by(&fixed.labels)) {
+            return Err(Refusal::Constraint);
+        }
+        if self.held.len() >= MAX_HELD || !spec.need.fits(&self.free(&fixed.capacity)) {
+            return Err(Refusal::Full);
+        }
+        Ok(false)
+    }
+
+    fn accept(
+        &mut self,
+        task: TaskId,
+        epoch: Epoch,
+        owner: NodeId,
+        spec: &Arc<JobSpec>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let row = HeldRow { epoch, owner, need: spec.need, since: ctx.now };
+        ctx.fx.lazy.push(saved::save_held(task, &row));
+        self.hold(
+            task,
+            Held {
+                epoch,
+                owner,
+                need: spec.need,
+                stage: Stage::Starting,
+                since: ctx.now,
+                ended: None,
+                noted: false,
+                resending: false,
+            },
+        );
+        ctx.fx.now.push(Effect::Start { task, epoch, spec: Arc::clone(spec) });
+    }
+
+    /// Begins to stop a placement.
+    pub(super) fn stop(&mut self, task: TaskId, outcome: Outcome, ctx: &mut Ctx<'_>) {
+        let Some(held) = self.held.get_mut(&task) else { return };
+        if matches!(held.stage, Stage::Starting | Stage::Running) {
+            held.stage = Stage::Stopping;
+            ctx.fx.now.push(Effect::StopTask { task, epoch: held.epoch, outcome });
+        }
+    }
+
+    pub(super) fn halt(
+        &mut self,
+        from: NodeId,
+        tasks: Vec<(TaskId, Epoch)>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let mut gone = Vec::new();
+        for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
+            match self.held.get(&task) {
+                Some(held) if held.epoch <= epoch => {
+                    if held.is_over() {
+                        self.unsent.insert((held.owner, task));
+                    } else {
+                        self.stop(task, Outcome::Stopped, ctx);
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    self.bury(task, epoch);
+                    let phase = Phase::Ended { outcome: Outcome::Stopped, ran_us: 0 };
+                    gone.push(Report { task, epoch, phase });
+                }
+            }
+        }
+        if !gone.is_empty() {
+            let load = self.load(&ctx.gossip.my_fixed().capacity);
+            ctx.send(from, JobMessage::Reports { items: gone, load });
+        }
+    }
+
+    pub(super) fn wait(&mut self, owner: NodeId, need: Resources) {
+        let waiter = Waiter { owner, need };
+        if self.waiters.len() < MAX_WAITERS && !self.waiters.contains(&waiter) {
+            self.waiters.push_back(waiter);
+        }
+    }
+}

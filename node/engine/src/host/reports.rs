@@ -1,0 +1,152 @@
+//! Reports to owners: each placement is told of until its owner has taken note.
+
+use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Report};
+use starling_wire::{Epoch, NodeId, Outcome, TaskId};
+
+use super::{Held, Host, Stage};
+use crate::engine::Ctx;
+
+impl Host {
+    /// Sends what has piled up, one message per owner as far as it fits, and offers freed room to
+    /// those who wait.
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
+        if !self.unsent.is_empty() {
+            self.send_reports(ctx);
+        }
+        if std::mem::take(&mut self.freed) {
+            self.offer_room(ctx);
+        }
+    }
+
+    fn send_reports(&mut self, ctx: &mut Ctx<'_>) {
+        let load = self.load(&ctx.gossip.my_fixed().capacity);
+        let mut batch: Vec<Report> = Vec::new();
+        let mut batch_owner = None;
+        let send = |owner: Option<NodeId>, items: &mut Vec<Report>, ctx: &mut Ctx<'_>| {
+            if let Some(owner) = owner
+                && !items.is_empty()
+            {
+                let items = std::mem::take(items);
+                ctx.send(owner, JobMessage::Reports { items, load });
+            }
+        };
+        for (owner, task) in std::mem::take(&mut self.unsent) {
+            let Some(held) = self.held.get_mut(&task) else { continue };
+            if batch_owner != Some(owner) || batch.len() == MAX_TASKS {
+                send(batch_owner, &mut batch, ctx);
+                batch_owner = Some(owner);
+            }
+            batch.push(report(task, held));
+            if !std::mem::replace(&mut held.resending, true) {
+                self.resend.insert((ctx.now + ctx.config.resend, task));
+            }
+        }
+        send(batch_owner, &mut batch, ctx);
+    }
+
+    /// Tells waiting owners of room, the longest waiting first; room told to one is not told to the
+    /// next.
+    fn offer_room(&mut self, ctx: &mut Ctx<'_>) {
+        let capacity = ctx.gossip.my_fixed().capacity;
+        let load = self.load(&capacity);
+        let mut promised = load;
+        for _ in 0..self.waiters.len() {
+            let Some(waiter) = self.waiters.pop_front() else { break };
+            if ctx.alive(&waiter.owner).is_none() {
+                continue;
+            }
+            let room = if self.draining { 0 } else { promised.free.room_for(&waiter.need, 64) };
+            if room == 0 {
+                self.waiters.push_back(waiter);
+                continue;
+            }
+            for _ in 0..room {
+                promised.free = promised.free.minus(&waiter.need);
+            }
+            ctx.send(waiter.owner, JobMessage::Room { request: 0, room, load });
+        }
+    }
+
+    /// A report may have been lost: tell it again, unless nobody is there to hear it.
+    pub(super) fn report_again(&mut self, task: TaskId, ctx: &mut Ctx<'_>) {
+        let Some(held) = self.held.get_mut(&task) else { return };
+        held.resending = false;
+        if held.noted && !held.is_over() {
+            return;
+        }
+        if held.stage != Stage::Starting && ctx.alive(&held.owner).is_some() {
+            self.unsent.insert((held.owner, task));
+        } else {
+            held.resending = true;
+            self.resend.insert((ctx.now + ctx.config.resend, task));
+        }
+    }
+
+    /// An owner is back, or new: it hears of all that is held for it.
+    pub(crate) fn owner_alive(&mut self, owner: NodeId, _ctx: &mut Ctx<'_>) {
+        for (task, held) in &mut self.held {
+            if held.owner == owner && held.stage != Stage::Starting {
+                held.noted = false;
+                self.unsent.insert((owner, *task));
+            }
+        }
+    }
+
+    pub(super) fn noted(
+        &mut self,
+        from: NodeId,
+        items: Vec<(TaskId, Epoch, bool)>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        for (task, epoch, end) in items.into_iter().take(MAX_TASKS) {
+            let Some(held) = self.current(task, epoch) else { continue };
+            if held.owner != from {
+                continue;
+            }
+            if !end {
+                held.noted = true;
+            } else if held.is_over() {
+                self.forget(task, ctx);
+            }
+        }
+    }
+
+    /// The owner believes that these are held here: say how each is.
+    pub(super) fn audit(
+        &mut self,
+        from: NodeId,
+        tasks: Vec<(TaskId, Epoch)>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let mut lost = Vec::new();
+        for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
+            match self.current(task, epoch) {
+                Some(held) if held.owner == from => {
+                    self.unsent.insert((from, task));
+                }
+                Some(_) => {}
+                None => {
+                    self.bury(task, epoch);
+                    let phase = Phase::Ended { outcome: Outcome::Lost, ran_us: 0 };
+                    lost.push(Report { task, epoch, phase });
+                }
+            }
+        }
+        if !lost.is_empty() {
+            let load = self.load(&ctx.gossip.my_fixed().capacity);
+            ctx.send(from, JobMessage::Reports { items: lost, load });
+        }
+    }
+}
+
+fn report(task: TaskId, held: &Held) -> Report {
+    let phase = match &held.stage {
+        Stage::Ended(outcome) => {
+            let ran = held.ended.unwrap_or(held.since).since(held.since);
+            let ran_us = u64::try_from(ran.as_micros()).unwrap_or(u64::MAX);
+            Phase::Ended { outcome: outcome.clone(), ran_us }
+        }
+        _ => Phase::Running,
+    };
+    Report { task, epoch: held.epoch, phase }
+}

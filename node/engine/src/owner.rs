@@ -1,0 +1,179 @@
+//! The owner's side: this node's jobs, and what it takes to bring each of their tasks to an end.
+
+mod place;
+mod recover;
+mod report;
+mod stop;
+mod submit;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use starling_placement::MeasuredFit;
+use starling_wire::jobs::JobMessage;
+use starling_wire::{JobId, NodeId, TaskId, Time};
+
+use crate::engine::Ctx;
+use crate::job::{Job, TaskState};
+use crate::saved;
+use place::{InFlight, Round};
+
+/// Something an owner does at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A round of probes has waited long enough.
+    Round(u64),
+    /// A claim was not answered.
+    Claim(u64),
+    /// A task's pause before its next try is over.
+    Delayed(TaskId),
+    /// A job that found no room may look again.
+    Blocked(JobId),
+    /// Halts of a job's tasks may have got lost.
+    Halts(JobId),
+    /// Compare notes with all hosts.
+    Audit,
+    /// After a restart, the hosts had time to report.
+    Recovered,
+    /// A finished job's result need no longer be kept.
+    Retention(JobId),
+}
+
+/// How the placement of a job's pending tasks stands.
+#[derive(Default)]
+struct Placing {
+    /// Tasks that may be placed now.
+    ready: BTreeSet<u32>,
+    /// The round of probes under way.
+    round: Option<u64>,
+    /// No room was found; there is no new round before this, unless somebody offers room.
+    blocked: Option<Time>,
+}
+
+/// This node as an owner of jobs.
+pub(crate) struct Owner {
+    pub(crate) jobs: BTreeMap<JobId, Job>,
+    /// Jobs with pending tasks, in the order in which they were taken.
+    placing: BTreeMap<(Time, JobId), Placing>,
+    rounds: BTreeMap<u64, Round>,
+    claims: BTreeMap<u64, InFlight>,
+    /// Placements that have not ended, by node.
+    at: BTreeMap<NodeId, BTreeSet<TaskId>>,
+    timers: BTreeSet<(Time, Timer)>,
+    requests: u64,
+    open_tasks: usize,
+    mean_service: Duration,
+    fit: MeasuredFit,
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self {
+            jobs: BTreeMap::new(),
+            placing: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            at: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            requests: 0,
+            open_tasks: 0,
+            mean_service: Duration::from_secs(1),
+            fit: MeasuredFit,
+        }
+    }
+}
+
+impl Owner {
+    pub(crate) fn message(&mut self, from: NodeId, message: JobMessage, ctx: &mut Ctx<'_>) {
+        match message {
+            JobMessage::Room { request: 0, load, .. } => self.pull(from, &load, ctx),
+            JobMessage::Room { request, room, load } => {
+                self.answered(from, request, room, load, ctx);
+            }
+            JobMessage::Claimed { request, job, accepted, refused, load, .. } => {
+                let all_taken = refused.is_empty();
+                self.claimed(from, request, job, accepted, refused, ctx);
+                // Whoever has just refused does not have the room that its load seems to show.
+                if all_taken {
+                    self.pull(from, &load, ctx);
+                }
+            }
+            JobMessage::Reports { items, load } => {
+                self.reports(from, items, ctx);
+                self.pull(from, &load, ctx);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn tick(&mut self, ctx: &mut Ctx<'_>) {
+        while let Some(&(at, timer)) = self.timers.first()
+            && at <= ctx.now
+        {
+            self.timers.pop_first();
+            match timer {
+                Timer::Round(request) => self.decide(request, ctx),
+                Timer::Claim(request) => self.claim_unanswered(request, ctx),
+                Timer::Delayed(task) => self.ready(task),
+                Timer::Blocked(job) => self.unblock(job, ctx.now),
+                Timer::Halts(job) => self.halt_again(job, ctx),
+                Timer::Audit => self.audit_all(ctx),
+                Timer::Recovered => self.recovered(ctx),
+                Timer::Retention(job) => self.retire(job, ctx),
+            }
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Where tasks of this owner are: those nodes are watched.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = NodeId> {
+        self.at.keys().copied()
+    }
+
+    fn request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    /// Lets a pending task be placed, now.
+    fn ready(&mut self, id: TaskId) {
+        let Some(job) = self.jobs.get(&id.job) else { return };
+        let Some(task) = job.task(id.index) else { return };
+        if task.state == TaskState::Pending && !job.state.is_over() {
+            let placing = self.placing.entry((job.submitted, job.id)).or_default();
+            placing.ready.insert(id.index);
+        }
+    }
+
+    fn unblock(&mut self, id: JobId, now: Time) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        if let Some(placing) = self.placing.get_mut(&(job.submitted, id))
+            && placing.blocked.is_some_and(|until| until <= now)
+        {
+            placing.blocked = None;
+        }
+    }
+
+    /// Takes a placement off the books of the node it was on.
+    fn unplace(&mut self, node: Option<NodeId>, id: TaskId) {
+        if let Some(node) = node
+            && let Some(tasks) = self.at.get_mut(&node)
+        {
+            tasks.remove(&id);
+            if tasks.is_empty() {
+                self.at.remove(&node);
+            }
+        }
+    }
+
+    fn retire(&mut self, id: JobId, ctx: &mut Ctx<'_>) {
+        if self.jobs.get(&id).is_some_and(|job| job.state.is_over())
+            && let Some(job) = self.jobs.remove(&id)
+        {
+            ctx.fx.lazy.extend(saved::forget_job(&job));
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! What comes back: answers to claims, reports of hosts, and the loss of a node.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
+use starling_wire::{Epoch, JobId, NodeId, Outcome, Restart, TaskId};
+
+use super::{Owner, Timer};
+use crate::effect::{Effect, Event, EventKind};
+use crate::engine::Ctx;
+use crate::job::{JobState, TaskState};
+use crate::saved;
+
+/// The longest pause before a task whose node gave it up again and again is placed anew.
+const MAX_MOVE_PAUSE: Duration = Duration::from_secs(5);
+
+/// The pause after a refused claim: a place that looked free was not, and asking again at once would
+/// find the same.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
+
+/// What an owner tells a host about one of its reports.
+enum Note {
+    /// Taken note of; `true` for an end.
+    Noted(bool),
+    /// Stop it, and this much is noted.
+    Halt,
+}
+
+impl Owner {
+    /// A host answered a claim.
+    pub(super) fn claimed(
+        &mut self,
+        from: NodeId,
+        request: u64,
+        id: JobId,
+        accepted: Vec<(u32, Epoch)>,
+        refused: Vec<(u32, Epoch, Refusal)>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        if self.claims.get(&request).is_some_and(|claim| claim.node == from) {
+            self.claims.remove(&request);
+        }
+        for (index, epoch) in accepted.into_iter().take(MAX_TASKS) {
+            let Some(job) = self.jobs.get(&id) else { break };
+            let Some(task) = job.task(index) else { continue };
+            let current = task.epoch == epoch && task.node == Some(from);
+            if current && task.state == TaskState::Starting {
+                ctx.fx.lazy.push(saved::save_task(job.task_id(index), task));
+                Self::tell_placed(job, index, from, ctx);
+                if task.halting {
+                    ctx.send(from, JobMessage::Halt(vec![(job.task_id(index), epoch)]));
+                }
+            } else if !current {
+                // It was given up meanwhile: the copy that has just begun must not go on.
+                ctx.send(from, JobMessage::Halt(vec![(job.task_id(index), epoch)]));
+            }
+        }
+        for (index, epoch, refusal) in refused.into_iter().take(MAX_TASKS) {
+            let Some(task) = self.jobs.get(&id).and_then(|job| job.task(index)) else { continue };
+            let current = task.epoch == epoch && task.node == Some(from);
+            if current && task.state == TaskState::Starting {
+                tracing::debug!(job = %id, index, node = ?from, ?refusal, "a claim was refused");
+                self.unsettle(TaskId { job: id, index }, REFUSED_PAUSE, ctx);
+            }
+        }
+    }
+
+    /// A claim was not answered in time: ask again, and in the end elsewhere.
+    pub(super) fn claim_unanswered(&mut self, request: u64, ctx: &mut Ctx<'_>) {
+        let Some(mut claim) = self.claims.remove(&request) else { return };
+        if claim.tries < ctx.config.claim_tries {
+            claim.tries += 1;
+            self.send_claim(request, &claim, ctx);
+            self.claims.insert(request, claim);
+            return;
+        }
+        let halts = claim
+            .tasks
+            .iter()
+            .map(|(index, epoch)| (TaskId { job: claim.job, index: *index }, *epoch))
+            .collect();
+        ctx.send(claim.node, JobMessage::Halt(halts));
+        for (index, epoch) in claim.tasks {
+            let id = TaskId { job: claim.job, index };
+            let waits = self.jobs.get(&id.job).and_then(|job| job.task(index)).is_some_and(|t| {
+                t.epoch == epoch && t.node == Some(claim.node) && t.state == TaskState::Starting
+            });
+            if waits {
+                self.unsettle(id, Duration::ZERO, ctx);
+            }
+        }
+    }
+
+    /// A host reports.
+    pub(super) fn reports(&mut self, from: NodeId, items: Vec<Report>, ctx: &mut Ctx<'_>) {
+        let mut noted = Vec::new();
+        let mut halts = Vec::new();
+        for report in items.into_iter().take(MAX_TASKS) {
+            let (task, epoch) = (report.task, report.epoch);
+            match self.report(from, report, ctx) {
+                Note::Noted(end) => noted.push((task, epoch, end)),
+                Note::Halt => halts.push((task, epoch)),
+            }
+        }
+        if !noted.is_empty() {
+            ctx.send_after(from, JobMessage::Noted(noted));
+        }
+        if !halts.is_empty() {
+            ctx.send(from, JobMessage::Halt(halts));
+        }
+    }
+
+    fn report(&mut self, from: NodeId, report: Report, ctx: &mut Ctx<'_>) -> Note {
+        let Report { task: id, epoch, phase } = report;
+        let ends = matches!(phase, Phase::Ended { .. });
+        let unwanted = if ends { Note::Noted(true) } else { Note::Halt };
+        let Some(job) = self.jobs.get_mut(&id.job) else { return unwanted };
+        let Some(task) = job.task_mut(id.index) else { return unwanted };
+        if task.state.is_over() || epoch < task.epoch {
+            return unwanted;
+        }
+        let here = task.epoch == epoch && task.node == Some(from);
+        match phase {
+            Phase::Running if here => {
+                if task.state == TaskState::Starting {
+                    task.started = Some(ctx.now);
+                    job.set_state(id.index, TaskState::Running);
+                    tell(ctx, EventKind::TaskStarted, id, Some(from), String::new());
+                }
+                Note::Noted(false)
+            }
+            // Nobody else runs it and this copy is as new as any: it goes on where it is.
+            Phase::Running if task.state == TaskState::Pending || epoch > task.epoch => {
+                self.adopt(from, id, epoch, ctx);
+                Note::Noted(false)
+            }
+            Phase::Running => Note::Halt,
+            Phase::Ended { outcome, ran_us } => {
+                // An end counts from where the task is, or from a copy that came back before the
+                // task was placed anew.
+                let came_back = task.state == TaskState::Pending || epoch > task.epoch;
+                let by_itself = outcome.is_final() && outcome != Outcome::Stopped;
+                if (here && task.state != TaskState::Pending) || (came_back && by_itself) {
+                    task.epoch = epoch;
+                    self.end(id, from, outcome, Duration::from_micros(ran_us), ctx);
+                }
+                Note::Noted(true)
+            }
+        }
+    }
+
+    /// Takes over a running copy that came back, or that a restart had forgotten.
+    fn adopt(&mut self, from: NodeId, id: TaskId, epoch: Epoch, ctx: &mut Ctx<'_>) {
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let key = (job.submitted, job.id);
+        job.set_state(id.index, TaskState::Running);
+        let Some(task) = job.task_mut(id.index) else { return };
+        let old = task.node.replace(from);
+        task.epoch = epoch;
+        task.started.get_or_insert(ctx.now);
+        ctx.fx.lazy.push(saved::save_task(id, task));
+        let halting = task.halting;
+        self.unplace(old, id);
+        self.at.entry(from).or_default().insert(id);
+        if let Some(placing) = self.placing.get_mut(&key) {
+            placing.ready.remove(&id.index);
+            if placing.ready.is_empty() && placing.round.is_none() {
+                self.placing.remove(&key);
+            }
+        }
+        if halting {
+            ctx.send(from, JobMessage::Halt(vec![(id, epoch)]));
+        }
+        tell(ctx, EventKind::TaskStarted, id, Some(from), "found running".to_owned());
+    }
+
+    /// A placement has ended.
+    fn end(
+        &mut self,
+        id: TaskId,
+        from: NodeId,
+        outcome: Outcome,
+        ran: Duration,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let Some(task) = job.task_mut(id.index) else { return };
+        // Stopped without our asking is given up by its node, as when a late halt met it.
+        if (!outcome.is_final() || outcome == Outcome::Stopped) && !task.halting {
+            tell(ctx, EventKind::TaskDisplaced, id, Some(from), outcome.to_string());
+            let pause = Duration::from_millis(100 * u64::from(task.moves)).min(MAX_MOVE_PAUSE);
+            task.moves += 1;
+            self.unsettle(id, pause, ctx);
+            return;
+        }
+        let state = if outcome.is_success() {
+            TaskState::Succeeded
+        } else if task.halting {
+            TaskState::Stopped
+        } else {
+            TaskState::Failed
+        };
+        task.attempts += 1;
+        task.ran = Some(ran);
+        let attempts = task.attempts;
+        let again = state == TaskState::Failed
+            && job.spec.restart == Restart::OnFailure
+            && attempts < job.spec.attempts;
+        if again {
+            let pause = self.retry_pause(attempts, ctx);
+            let detail = format!("{outcome}; try {} in {} ms", attempts + 1, pause.as_millis());
+            tell(ctx, EventKind::TaskRetried, id, Some(from), detail);
+            self.unsettle(id, pause, ctx);
+        } else {
+            self.settle(id, state, Some(outcome), ctx);
+        }
+        // What failed at once says little about how long such tasks run.
+        if state == TaskState::Succeeded {
+            self.mean_service = (self.mean_service * 7 + ran) / 8;
+        }
+    }
+
+    fn retry_pause(&self, attempts: u32, ctx: &mut Ctx<'_>) -> Duration {
+        let doubled = ctx.config.retry_first * 2u32.saturating_pow(attempts.saturating_sub(1));
+        let pause = doubled.min(ctx.config.retry_max);
+        pause.mul_f64(ctx.rng.random_range(0.9..1.1))
+    }
+
+    /// A task has ended for good: on record, and its job with it if it was the last.
+    pub(super) fn settle(
+        &mut self,
+        id: TaskId,
+        state: TaskState,
+        outcome: Option<Outcome>,
+        ctx: &mut Ctx<'_>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let key = (job.submitted, job.id);
+        job.set_state(id.index, state);
+        let Some(task) = job.task_mut(id.index) else { return };
+        let detail = outcome.as_ref().map_or_else(|| "stopped".to_owned(), ToString::to_string);
+        task.outcome = outcome;
+        task.ended = Some(ctx.now);
+        let node = task.node;
+        ctx.fx.saves.push(saved::save_task(id, task));
+        // Told when it is on record, so that a crash cannot make it be told twice.
+        let (job_id, task_id) = (Some(id.job), Some(id));
+        let kind = EventKind::TaskEnded;
+        let ended = Event { kind, job: job_id, task: task_id, node, detail };
+        ctx.fx.after.push(Effect::Event(ended));
+        self.open_tasks = self.open_tasks.saturating_sub(1);
+        if job.counts.open() == 0 {
+            job.state = match job.state {
+                JobState::Stopping => JobState::Stopped,
+                _ => JobState::Finished,
+            };
+            job.finished = Some(ctx.now);
+            job.waits = None;
+            ctx.fx.saves.push(saved::save_job(job));
+            let counts = job.counts;
+            let detail = format!(
+                "{} succeeded, {} failed, {} stopped",
+                counts.succeeded, counts.failed, counts.stopped
+            );
+            self.timers.insert((ctx.now + ctx.config.retention, Timer::Retention(id.job)));
+            let (kind, job) = (EventKind::JobFinished, Some(id.job));
+            ctx.fx.after.push(Effect::Event(Event { kind, job, task: None, node: None, detail }));
+        }
+        if let Some(placing) = self.placing.get_mut(&key) {
+            placing.ready.remove(&id.index);
+            if placing.ready.is_empty() && placing.round.is_none() {
+                self.placing.remove(&key);
+            }
+        }
+        self.unplace(node, id);
+    }
+
+    /// A task lost its place: it is pending again, and placed anew after `pause`.
+    pub(super) fn unsettle(&mut self, id: TaskId, pause: Duration, ctx: &mut Ctx<'_>) {
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        job.set_state(id.index, TaskState::Pending);
+        let stopping = job.state == JobState::Stopping;
+        let Some(task) = job.task_mut(id.index) else { return };
+        let node = task.node;
+        task.not_before = ctx.now + pause;
+        ctx.fx.lazy.push(saved::save_task(id, task));
+        if task.halting || stopping {
+            self.settle(id, TaskState::Stopped, None, ctx);
+            return;
+        }
+        self.unplace(node, id);
+        if pause.is_zero() {
+            self.ready(id);
+        } else {
+            self.timers.insert((ctx.now + pause, Timer::Delayed(id)));
+        }
+    }
+
+    /// A node is dead or has left: its tasks are placed anew.
+    pub(crate) fn node_gone(&mut self, node: NodeId, ctx: &mut Ctx<'_>) {
+        self.claims.retain(|_, claim| claim.node != node);
+        for id in self.at.remove(&node).unwrap_or_default() {
+            let Some(job) = self.jobs.get_mut(&id.job) else { continue };
+            let Some(task) = job.task_mut(id.index) else { continue };
+            if task.state.is_over() || task.node != Some(node) {
+                continue;
+            }
+            task.moves += 1;
+            tell(ctx, EventKind::TaskDisplaced, id, Some(node), "its node is gone".to_owned());
+            self.unsettle(id, Duration::ZERO, ctx);
+        }
+    }
+}
+
+pub(super) fn tell(
+    ctx: &mut Ctx<'_>,
+    kind: EventKind,
+    task: TaskId,
+    node: Option<NodeId>,
+    detail: String,
+) {
+    ctx.event(Event { kind, job: Some(task.job), task: Some(task), node, detail });
+}

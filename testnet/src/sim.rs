@@ -1,0 +1,10 @@
+//! Engines in virtual time: one event queue, no thread, no clock, no I/O. The same seed gives the
+//! same run to the last byte, and [`World::digest`] says so.
+
+mod machine;
+mod network;
+mod world;
+
+pub use machine::{Machine, Runs, SimSigner};
+pub use network::Network;
+pub use world::{Options, World};
