@@ -1,0 +1,121 @@
+//! What a user asks for: one type for `POST /v1/jobs`, the TOML job file and the command line.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Quantity;
+
+/// A job to submit. All but `command` may be left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobRequest {
+    /// A name for people; need not be unique.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many tasks, 1 unless said otherwise.
+    #[serde(default = "one")]
+    #[schema(default = 1, minimum = 1, maximum = 100_000)]
+    pub count: u32,
+    /// The program and its arguments; no shell is involved.
+    pub command: Vec<String>,
+    /// Environment variables besides the `STARLING_*` ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Working directory; left out: a fresh directory for each task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// User to run as; left out: the daemon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// CPU of each task, reserved and the most it gets: cores (`2`, `0.5`) or millicores (`500m`).
+    /// Left out: a tenth of a core is reserved and nothing limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Quantity>,
+    /// Memory of each task, reserved and the most it gets: bytes, or `64MiB`, `1G`.
+    /// Left out: nothing is reserved or limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Quantity>,
+    /// Disk that each task reserves: bytes, or `10GiB`. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Quantity>,
+    /// Conditions on the node: `KEY=VALUE`, `KEY!=VALUE`, `KEY in (A, B)`; every node has the
+    /// labels `arch`, `os` and `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<String>,
+    /// Whether a task that failed is tried again. Left out: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPolicy>,
+    /// How often a task is tried with `restart = "on-failure"`. Left out: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// Time between SIGTERM and SIGKILL: seconds, or `500ms`, `5s`, `1m`. Left out: 5 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Quantity>,
+}
+
+/// Whether a task that failed is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// A failed task stays failed.
+    Never,
+    /// A failed task is tried again, up to the job's attempts.
+    OnFailure,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+impl JobRequest {
+    /// A job of one task that runs `command`.
+    pub fn new<S: Into<String>>(command: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            name: None,
+            count: 1,
+            command: command.into_iter().map(Into::into).collect(),
+            env: BTreeMap::new(),
+            dir: None,
+            user: None,
+            cpu: None,
+            memory: None,
+            disk: None,
+            constraints: Vec::new(),
+            restart: None,
+            attempts: None,
+            grace: None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_file_and_json_say_the_same() {
+        let toml =
+            "command = ['sh', '-c', 'exit 0']\ncpu = 0.5\nmemory = '64MiB'\n[env]\nA = 'b'\n";
+        let json = r#"{"command":["sh","-c","exit 0"],"cpu":0.5,"memory":"64MiB","env":{"A":"b"}}"#;
+        let from_toml: JobRequest = toml::from_str(toml).unwrap();
+        let from_json: JobRequest = serde_json::from_str(json).unwrap();
+        assert_eq!(from_toml, from_json);
+        assert_eq!(from_toml.count, 1);
+        let again = serde_json::to_string(&from_json).unwrap();
+        assert_eq!(
+            serde_json::from_str::<JobRequest>(&again).unwrap(),
+            from_json
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_by_name() {
+        let error = serde_json::from_str::<JobRequest>(r#"{"command":["x"],"cpus":1}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("cpus") && error.contains("`cpu`"), "{error}");
+    }
+}

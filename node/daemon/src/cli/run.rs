@@ -1,0 +1,135 @@
+//! `starling run`: submit a job from the command line.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use starling_api::{Client, JobRequest, Quantity, RestartPolicy};
+
+use super::connect::Connect;
+use super::error::CliError;
+use super::{output, values, wait};
+
+/// Submit a job
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    /// A name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// How many tasks
+    #[arg(long, value_name = "K", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+    /// CPU of each task, reserved and the most it gets: cores (2, 0.5) or millicores (500m)
+    /// [default: a tenth of a core is reserved, nothing limited]
+    #[arg(long, value_name = "C", allow_negative_numbers = true, value_parser = values::cpu)]
+    cpu: Option<Quantity>,
+    /// Memory of each task, reserved and the most it gets: 64MiB, 1G
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = values::memory)]
+    memory: Option<Quantity>,
+    /// Disk that each task reserves: 10GiB
+    #[arg(long, value_name = "D", allow_negative_numbers = true, value_parser = values::disk)]
+    disk: Option<Quantity>,
+    /// A condition on the node: KEY=VALUE, KEY!=VALUE, `KEY in (A, B)`; may be repeated
+    #[arg(long = "constraint", value_name = "E", value_parser = values::constraint)]
+    constraints: Vec<String>,
+    /// An environment variable, or KEY alone to pass this shell's value on; may be repeated
+    #[arg(long, value_name = "K=V", value_parser = values::env)]
+    env: Vec<(String, String)>,
+    /// The tasks' working directory [default: a fresh one for each]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<String>,
+    /// The user to run as [default: the daemon's]
+    #[arg(long)]
+    user: Option<String>,
+    /// Whether a task that failed is tried again
+    #[arg(long, value_enum)]
+    restart: Option<Restart>,
+    /// How often a task is tried with --restart on-failure [default: 5]
+    #[arg(long, value_name = "N", requires = "restart", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    attempts: Option<u32>,
+    /// Time between SIGTERM and SIGKILL when a task is stopped [default: 5s]
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = values::grace)]
+    grace: Option<Quantity>,
+    #[command(flatten)]
+    submitting: Submitting,
+    #[command(flatten)]
+    connect: Connect,
+    /// The program and its arguments; no shell is involved
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// What `run` and `apply` do besides submitting.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(super) struct Submitting {
+    /// Wait for the end, show progress or the one task's output, and exit with its code; Ctrl-C
+    /// stops the job
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Print JSON: what was submitted, or with --wait the job at its end
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Restart {
+    /// A failed task stays failed
+    Never,
+    /// A failed task is tried again, up to --attempts
+    OnFailure,
+}
+
+pub(super) async fn run(args: RunArgs) -> Result<ExitCode, CliError> {
+    let submitting = args.submitting;
+    let client = args.connect.client()?;
+    submit(&client, &args.into_request(), &submitting).await
+}
+
+impl RunArgs {
+    fn into_request(self) -> JobRequest {
+        JobRequest {
+            name: self.name,
+            count: self.count,
+            command: self.command,
+            env: self.env.into_iter().collect(),
+            dir: self.dir,
+            user: self.user,
+            cpu: self.cpu,
+            memory: self.memory,
+            disk: self.disk,
+            constraints: self.constraints,
+            restart: self.restart.map(|restart| match restart {
+                Restart::Never => RestartPolicy::Never,
+                Restart::OnFailure => RestartPolicy::OnFailure,
+            }),
+            attempts: self.attempts,
+            grace: self.grace,
+        }
+    }
+}
+
+/// Submits a job, and waits for it if asked.
+pub(super) async fn submit(
+    client: &Client,
+    job: &JobRequest,
+    how: &Submitting,
+) -> Result<ExitCode, CliError> {
+    let submitted = client.submit(job).await?;
+    if how.wait {
+        return wait::wait(client, &submitted, how.json).await;
+    }
+    if how.json {
+        output::json(&submitted)?;
+    } else {
+        // The id alone, for `$(..)`; the hint for people.
+        output::line(&submitted.job)?;
+        if std::io::stderr().is_terminal() {
+            let tasks = output::count(submitted.tasks.into(), "task");
+            output::note(&format!(
+                "{tasks} submitted; watch with `starling ps {}`",
+                submitted.job
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

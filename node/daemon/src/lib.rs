@@ -1,0 +1,13 @@
+//! Starling's daemon and command line, as a library: the binary only calls [`main`], and tests and
+//! the testnet reuse the parts.
+
+pub mod cli;
+mod cluster;
+mod demo;
+pub mod fleet;
+mod hidden;
+pub mod http;
+mod node;
+mod up;
+
+pub use cli::main;

@@ -1,0 +1,5 @@
+//! The `starling` program.
+
+fn main() -> std::process::ExitCode {
+    starling::main()
+}

@@ -1,0 +1,30 @@
+//! The one place where the daemon reads the clock: microseconds since 1970 that never go back
+//! while it runs, whatever happens to the machine's wall clock.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use starling_wire::Time;
+
+/// The daemon's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    offset: Duration,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        // A machine whose clock stands before 1970 counts from there.
+        let offset = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), offset }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.offset + self.started.elapsed()
+    }
+
+    /// The runtime's instant for a time; the past is now.
+    pub(crate) fn instant(&self, time: Time) -> tokio::time::Instant {
+        tokio::time::Instant::now() + time.since(self.now())
+    }
+}
