@@ -16,8 +16,16 @@ const SECOND: Duration = Duration::from_secs(1);
 fn spec(rng: &mut ChaCha12Rng) -> JobSpec {
     JobSpec {
         count: rng.random_range(1..40),
-        command: vec!["sim".into(), rng.random_range(1..4_000).to_string(), "0".into()],
-        need: Resources { cpu: rng.random_range(100..2_000), memory: 1 << 20, disk: 0 },
+        command: vec![
+            "sim".into(),
+            rng.random_range(1..4_000).to_string(),
+            "0".into(),
+        ],
+        need: Resources {
+            cpu: rng.random_range(100..2_000),
+            memory: 1 << 20,
+            disk: 0,
+        },
         attempts: 1,
         ..JobSpec::default()
     }
@@ -51,10 +59,11 @@ fn run(seed: u64) {
     let mut jobs: Vec<(NodeId, JobId)> = Vec::new();
     for _ in 0..rng.random_range(4..12) {
         let owner = nodes[rng.random_range(0..nodes.len())];
-        if world.engine(owner).is_some() && world.machines[&owner].paused <= world.now() {
-            if let Ok(job) = world.submit(owner, spec(&mut rng)) {
-                jobs.push((owner, job));
-            }
+        if world.engine(owner).is_some()
+            && world.machines[&owner].paused <= world.now()
+            && let Ok(job) = world.submit(owner, spec(&mut rng))
+        {
+            jobs.push((owner, job));
         }
         fault(&mut world, &mut rng, &nodes);
         world.run_for(Duration::from_millis(rng.random_range(0..3_000)));
@@ -72,10 +81,16 @@ fn run(seed: u64) {
             world.boot(*node);
         }
     }
-    assert!(world.run_until(90 * SECOND, World::is_formed), "seed {seed}: still apart");
+    assert!(
+        world.run_until(90 * SECOND, World::is_formed),
+        "seed {seed}: still apart"
+    );
     for (owner, id) in jobs {
         let over = |w: &World| w.job(owner, id).is_some_and(|job| job.state.is_over());
-        assert!(world.run_until(120 * SECOND, over), "seed {seed}: job {id} never ends");
+        assert!(
+            world.run_until(120 * SECOND, over),
+            "seed {seed}: job {id} never ends"
+        );
         let job = world.job(owner, id).unwrap();
         assert_eq!(job.state, JobState::Finished, "seed {seed}");
         assert_eq!(job.counts.succeeded, job.spec.count, "seed {seed}");
@@ -88,15 +103,24 @@ fn run(seed: u64) {
     }
     world.run_for(30 * SECOND);
     for (node, machine) in &world.machines {
-        assert!(machine.tasks.is_empty(), "seed {seed}: {node:?} still holds {:?}", machine.tasks);
-        let held = machine.engine.as_ref().map_or(0, |engine| engine.held().count());
+        assert!(
+            machine.tasks.is_empty(),
+            "seed {seed}: {node:?} still holds {:?}",
+            machine.tasks
+        );
+        let held = machine
+            .engine
+            .as_ref()
+            .map_or(0, |engine| engine.held().count());
         assert_eq!(held, 0, "seed {seed}: {node:?} still keeps reports");
     }
 }
 
 #[test]
 fn every_job_ends_whatever_the_weather_was() {
-    let seeds = std::env::var("STARLING_SEEDS").ok().and_then(|text| text.parse().ok());
+    let seeds = std::env::var("STARLING_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     for seed in 0..seeds.unwrap_or(150) {
         run(seed);
     }

@@ -16,7 +16,11 @@ fn spec(count: u32, millis: u32) -> JobSpec {
         name: "test".into(),
         count,
         command: vec!["sim".into(), millis.to_string(), "0".into()],
-        need: Resources { cpu: 500, memory: 64 << 20, disk: 0 },
+        need: Resources {
+            cpu: 500,
+            memory: 64 << 20,
+            disk: 0,
+        },
         attempts: 3,
         ..JobSpec::default()
     }
@@ -24,7 +28,10 @@ fn spec(count: u32, millis: u32) -> JobSpec {
 
 fn formed(seed: u64, nodes: usize) -> (World, Vec<NodeId>) {
     let mut world = World::new(seed, Options::new(nodes));
-    assert!(world.run_until(10 * SECOND, World::is_formed), "{nodes} nodes did not find together");
+    assert!(
+        world.run_until(10 * SECOND, World::is_formed),
+        "{nodes} nodes did not find together"
+    );
     let nodes = world.nodes();
     (world, nodes)
 }
@@ -38,11 +45,20 @@ fn all_succeeded(job: &Job) -> bool {
 }
 
 fn starts(world: &World, job: JobId) -> Vec<usize> {
-    world.starts.iter().filter(|(id, _)| id.job == job).map(|(_, starts)| starts.len()).collect()
+    world
+        .starts
+        .iter()
+        .filter(|(id, _)| id.job == job)
+        .map(|(_, starts)| starts.len())
+        .collect()
 }
 
 fn told(world: &World, kind: EventKind, job: JobId) -> usize {
-    world.events.iter().filter(|(_, _, e)| e.kind == kind && e.job == Some(job)).count()
+    world
+        .events
+        .iter()
+        .filter(|(_, _, e)| e.kind == kind && e.job == Some(job))
+        .count()
 }
 
 #[test]
@@ -60,7 +76,10 @@ fn a_job_spreads_over_the_cluster_and_each_task_starts_once() {
         let (mut world, nodes) = formed(seed, 5);
         let owner = nodes[seed as usize % 5];
         let job = world.submit(owner, spec(200, 300)).unwrap();
-        assert!(world.run_until(60 * SECOND, |w| over(w, owner, job)), "seed {seed}");
+        assert!(
+            world.run_until(60 * SECOND, |w| over(w, owner, job)),
+            "seed {seed}"
+        );
         let done = world.job(owner, job).unwrap();
         assert!(all_succeeded(done));
         assert_eq!(starts(&world, job), vec![1; 200], "seed {seed}");
@@ -83,7 +102,10 @@ fn what_does_not_fit_waits_and_says_for_what() {
     let (decision, waits) = running.waits.clone().unwrap();
     assert!(waits.contains("500m"), "{waits}");
     assert!(!decision.candidates.is_empty());
-    assert!(world.run_until(5 * SECOND, |w| over(w, nodes[0], job)), "three waves of a second");
+    assert!(
+        world.run_until(5 * SECOND, |w| over(w, nodes[0], job)),
+        "three waves of a second"
+    );
     assert_eq!(starts(&world, job), vec![1; 40]);
 }
 
@@ -109,7 +131,15 @@ fn the_tasks_of_a_dead_node_run_elsewhere() {
         let victim = nodes[1 + seed as usize % 4];
         let lost: Vec<TaskId> = (0..30)
             .map(|index| TaskId { job, index })
-            .filter(|id| world.job(nodes[0], job).unwrap().task(id.index).unwrap().node == Some(victim))
+            .filter(|id| {
+                world
+                    .job(nodes[0], job)
+                    .unwrap()
+                    .task(id.index)
+                    .unwrap()
+                    .node
+                    == Some(victim)
+            })
             .collect();
         assert!(!lost.is_empty(), "seed {seed}");
         let killed = world.now();
@@ -123,10 +153,16 @@ fn the_tasks_of_a_dead_node_run_elsewhere() {
         assert!(world.run_until(10 * SECOND, again), "seed {seed}");
         let took = world.now().since(killed);
         assert!(took < Duration::from_millis(1_500), "seed {seed}: {took:?}");
-        assert!(world.run_until(30 * SECOND, |w| over(w, nodes[0], job)), "seed {seed}");
+        assert!(
+            world.run_until(30 * SECOND, |w| over(w, nodes[0], job)),
+            "seed {seed}"
+        );
         let done = world.job(nodes[0], job).unwrap();
         assert!(all_succeeded(done));
-        assert_eq!(done.tasks.iter().map(|task| task.moves).sum::<u32>() as usize, lost.len());
+        assert_eq!(
+            done.tasks.iter().map(|task| task.moves).sum::<u32>() as usize,
+            lost.len()
+        );
         world.run_for(SECOND);
         assert_eq!(told(&world, EventKind::TaskEnded, job), 30);
     }
@@ -141,7 +177,10 @@ fn the_tasks_of_a_cut_off_node_run_elsewhere_and_the_old_copies_end_after_healin
         let victim = nodes[3];
         let count = |w: &World| {
             let job = w.job(nodes[0], job).unwrap();
-            job.tasks.iter().filter(|task| task.node == Some(victim)).count()
+            job.tasks
+                .iter()
+                .filter(|task| task.node == Some(victim))
+                .count()
         };
         assert!(count(&world) > 0, "seed {seed}");
         let cut = world.now();
@@ -153,11 +192,17 @@ fn the_tasks_of_a_cut_off_node_run_elsewhere_and_the_old_copies_end_after_healin
         assert!(world.run_until(10 * SECOND, moved), "seed {seed}");
         let took = world.now().since(cut);
         assert!(took < 3 * SECOND, "seed {seed}: {took:?}");
-        assert!(!world.machines[&victim].tasks.is_empty(), "the cut-off side goes on");
+        assert!(
+            !world.machines[&victim].tasks.is_empty(),
+            "the cut-off side goes on"
+        );
         world.network.heal();
         let ended = |w: &World| w.machines[&victim].tasks.is_empty();
         assert!(world.run_until(60 * SECOND, ended), "seed {seed}");
-        assert!(world.run_until(80 * SECOND, |w| over(w, nodes[0], job)), "seed {seed}");
+        assert!(
+            world.run_until(80 * SECOND, |w| over(w, nodes[0], job)),
+            "seed {seed}"
+        );
         assert!(all_succeeded(world.job(nodes[0], job).unwrap()));
     }
 }
@@ -175,8 +220,14 @@ fn a_restarted_daemon_finds_its_tasks_running() {
             world.boot(node);
             world.run_for(Duration::from_millis(500));
         }
-        assert!(world.run_until(30 * SECOND, |w| over(w, nodes[0], job)), "seed {seed}");
-        assert!(all_succeeded(world.job(nodes[0], job).unwrap()), "seed {seed}");
+        assert!(
+            world.run_until(30 * SECOND, |w| over(w, nodes[0], job)),
+            "seed {seed}"
+        );
+        assert!(
+            all_succeeded(world.job(nodes[0], job).unwrap()),
+            "seed {seed}"
+        );
         assert_eq!(starts(&world, job), vec![1; 18], "seed {seed}");
     }
 }
@@ -190,8 +241,14 @@ fn an_owner_that_was_away_finds_results_and_finishes() {
         world.kill(nodes[0], true);
         world.run_for(10 * SECOND);
         world.boot(nodes[0]);
-        assert!(world.run_until(30 * SECOND, |w| over(w, nodes[0], job)), "seed {seed}");
-        assert!(all_succeeded(world.job(nodes[0], job).unwrap()), "seed {seed}");
+        assert!(
+            world.run_until(30 * SECOND, |w| over(w, nodes[0], job)),
+            "seed {seed}"
+        );
+        assert!(
+            all_succeeded(world.job(nodes[0], job).unwrap()),
+            "seed {seed}"
+        );
     }
 }
 
@@ -203,8 +260,14 @@ fn an_acknowledged_job_survives_a_crash_at_any_instant() {
         world.run_for(Duration::from_micros(seed * 997));
         world.kill(nodes[0], seed % 2 == 0);
         world.boot(nodes[0]);
-        assert!(world.run_until(20 * SECOND, |w| over(w, nodes[0], job)), "seed {seed}");
-        assert!(all_succeeded(world.job(nodes[0], job).unwrap()), "seed {seed}");
+        assert!(
+            world.run_until(20 * SECOND, |w| over(w, nodes[0], job)),
+            "seed {seed}"
+        );
+        assert!(
+            all_succeeded(world.job(nodes[0], job).unwrap()),
+            "seed {seed}"
+        );
     }
 }
 
@@ -213,20 +276,34 @@ fn stopping_ends_running_and_waiting_tasks_and_cannot_be_done_twice() {
     let (mut world, nodes) = formed(5, 3);
     let job = world.submit(nodes[0], spec(60, 60_000)).unwrap();
     world.run_for(SECOND);
-    let one = world.command(nodes[0], Command::Stop(Target::Task(TaskId { job, index: 0 })));
+    let one = world.command(
+        nodes[0],
+        Command::Stop(Target::Task(TaskId { job, index: 0 })),
+    );
     world.run_for(SECOND);
     assert_eq!(world.replies[&one], Ok(Reply::Stopping(1)));
-    assert_eq!(world.job(nodes[0], job).unwrap().task(0).unwrap().state, TaskState::Stopped);
+    assert_eq!(
+        world.job(nodes[0], job).unwrap().task(0).unwrap().state,
+        TaskState::Stopped
+    );
     let first = world.command(nodes[0], Command::Stop(Target::Job(job)));
     world.run_for(Duration::from_millis(2));
     let second = world.command(nodes[0], Command::Stop(Target::Job(job)));
     assert!(world.run_until(5 * SECOND, |w| over(w, nodes[0], job)));
     assert_eq!(world.replies[&first], Ok(Reply::Stopping(59)));
-    assert!(matches!(world.replies[&second], Err(CommandError::Over { .. })));
+    assert!(matches!(
+        world.replies[&second],
+        Err(CommandError::Over { .. })
+    ));
     let done = world.job(nodes[0], job).unwrap();
     assert_eq!((done.state, done.counts.stopped), (JobState::Stopped, 60));
     world.run_for(5 * SECOND);
-    assert!(world.machines.values().all(|machine| machine.tasks.is_empty()));
+    assert!(
+        world
+            .machines
+            .values()
+            .all(|machine| machine.tasks.is_empty())
+    );
 }
 
 #[test]
@@ -238,13 +315,22 @@ fn a_job_that_fits_nowhere_is_refused_with_the_nearest_misses() {
         panic!("it was taken");
     };
     assert_eq!(misses.len(), 3);
-    assert_eq!(misses[0].miss.to_string(), "cpu: 64000m asked for, 4000m there");
+    assert_eq!(
+        misses[0].miss.to_string(),
+        "cpu: 64000m asked for, 4000m there"
+    );
     let mut picky = spec(1, 1);
     picky.constraints.push("name=n9".parse().unwrap());
-    assert!(matches!(world.submit(nodes[0], picky), Err(CommandError::Impossible(_))));
+    assert!(matches!(
+        world.submit(nodes[0], picky),
+        Err(CommandError::Impossible(_))
+    ));
     let mut zero = spec(1, 1);
     zero.count = 0;
-    assert!(matches!(world.submit(nodes[0], zero), Err(CommandError::Spec(_))));
+    assert!(matches!(
+        world.submit(nodes[0], zero),
+        Err(CommandError::Spec(_))
+    ));
 }
 
 #[test]
@@ -271,7 +357,11 @@ fn load_that_starling_did_not_start_pushes_work_away() {
         world.run_for(SECOND);
         let job = world.job(nodes[0], job).unwrap();
         assert_eq!(job.counts.running, 12, "seed {seed}");
-        let there = job.tasks.iter().filter(|task| task.node == Some(hogged)).count();
+        let there = job
+            .tasks
+            .iter()
+            .filter(|task| task.node == Some(hogged))
+            .count();
         assert_eq!(there, 0, "seed {seed}");
     }
 }
@@ -308,13 +398,24 @@ fn a_draining_node_takes_nothing_new_and_moves_what_is_left_at_its_deadline() {
     let new = world.submit(nodes[0], spec(10, 100)).unwrap();
     assert!(world.run_until(5 * SECOND, |w| over(w, nodes[0], new)));
     let there = |world: &World, job| {
-        world.job(nodes[0], job).unwrap().tasks.iter().any(|t| t.node == Some(drained))
+        world
+            .job(nodes[0], job)
+            .unwrap()
+            .tasks
+            .iter()
+            .any(|t| t.node == Some(drained))
     };
     assert!(!there(&world, new));
     world.run_for(4 * SECOND);
     assert!(!there(&world, long), "moved off at the deadline");
     assert_eq!(world.job(nodes[0], long).unwrap().counts.running, 6);
-    world.command(drained, Command::Drain { on: false, deadline: None });
+    world.command(
+        drained,
+        Command::Drain {
+            on: false,
+            deadline: None,
+        },
+    );
     world.run_for(2 * SECOND);
     let last = world.submit(nodes[0], spec(12, 100)).unwrap();
     assert!(world.run_until(5 * SECOND, |w| over(w, nodes[0], last)));

@@ -25,7 +25,8 @@ pub struct GossipConfig {
     pub suspicion_confirmed: Duration,
     /// How long a port must refuse connections before its node is dead.
     pub refused_grace: Duration,
-    /// After how long an unchanged record is signed anew.
+    /// After how long an unchanged record is signed anew; later where all members' records together
+    /// would take more than a quarter of the budget.
     pub idle_refresh: Duration,
     /// At least so long between two versions of a record after a great change of load.
     pub load_urgent: Duration,

@@ -3,7 +3,6 @@
 //! agree in an idle cluster; then the stamps of what changed lately; then records, only those that
 //! the other lacks. If the recent stamps do not explain the difference, all stamps follow.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -11,40 +10,25 @@ use starling_wire::gossip::{GossipMessage, Head, MAX_HEADS, MAX_RECORDS, Rumour}
 use starling_wire::record::Aged;
 use starling_wire::{NodeId, Time};
 
+use crate::digest::Difference;
 use crate::timers::Timer;
 use crate::view::Entry;
 use crate::{Gossip, Output};
 
 /// An exchange is opened, or its heads sent, only with so many bytes to spend.
-const LEAST: usize = 512;
-/// About what a head takes in a message.
-const HEAD_BYTES: usize = 14;
+pub(crate) const LEAST: usize = 512;
 /// About what a wanted record will take.
-const RECORD_BYTES: usize = 230;
+pub(crate) const RECORD_BYTES: usize = 230;
 /// A message carries at most one record for so many bytes per second of the budget.
 const BUDGET_PER_RECORD: usize = 512;
-/// Heads of records younger than so many periods count as recent.
-const RECENT: u32 = 5;
-/// At least so many heads are sent.
+/// With so few links an exchange with a new one is opened at once.
 const FEW: usize = 3;
-/// Ages differ by less than that from node to node.
-const SLACK_MS: u128 = 100;
-/// The most members a full view wants to learn of in one exchange.
-const STRANGERS: usize = 8;
 /// A node whose partners are at the end of their budget opens exchanges so much less often.
 const MOST_PATIENCE: u32 = 8;
 /// At least so long between two introductions.
 const INTRODUCE_EVERY: Duration = Duration::from_millis(250);
 /// The most rumours that ride on an exchange.
 const RIDERS: usize = 8;
-
-/// What an exchange must still do.
-#[derive(Debug, Default)]
-struct Difference {
-    give: Vec<NodeId>,
-    want: Vec<u32>,
-    gone: Vec<Rumour>,
-}
 
 /// A record with its present age.
 pub(crate) fn aged(entry: &Entry, now: Time) -> Aged {
@@ -243,7 +227,7 @@ impl Gossip {
     /// A live member of whom nothing was heard for very long is probed: nobody else may have.
     fn check_oldest(&mut self, now: Time, out: &mut Vec<Output>) {
         let me = self.me;
-        let long = self.config.idle_refresh * 4;
+        let long = self.refresh() * 4;
         let mut others = self.view.oldest().filter(|entry| entry.record.node != me);
         let Some((node, produced)) = others
             .next()
@@ -256,89 +240,6 @@ impl Gossip {
         if age > long && !self.heard_within(now, &node, long) {
             self.start_ping(now, node, true, None, out);
         }
-    }
-
-    /// The stamps of recent records, or of as many as a message takes, newest first; and below which
-    /// age in milliseconds none is left out.
-    fn heads(&mut self, now: Time, all: bool) -> (Vec<Head>, u32) {
-        let available = self.budget.available(now);
-        if available < LEAST {
-            self.counters.budget_drops += 1;
-            return (Vec::new(), 0);
-        }
-        let live = self.view.live().len();
-        let most = MAX_HEADS.min(available / 2 / HEAD_BYTES);
-        let recent = self.config.period * RECENT;
-        // Where not all fit, a quarter of the room goes to random older ones.
-        let head_room = if all && live > most {
-            most - most / 4
-        } else {
-            most
-        };
-        let mut heads = Vec::new();
-        let mut within = u32::MAX;
-        for entry in self.view.newest() {
-            let age = now.since(entry.produced);
-            let enough = !all && heads.len() >= FEW && age > recent;
-            if enough || heads.len() >= head_room {
-                within = u32::try_from(age.as_millis()).unwrap_or(u32::MAX);
-                break;
-            }
-            heads.push(head(entry));
-        }
-        if all && live > heads.len() {
-            let older = live - heads.len();
-            let start = heads.len() + self.rng.random_range(0..older);
-            let room = most - heads.len();
-            heads.extend(self.view.newest().skip(start).take(room).map(head));
-        }
-        (heads, within)
-    }
-
-    fn compare(&self, now: Time, heads: &[Head], within_ms: u32) -> Difference {
-        let mut listed: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
-        for Head(tag, incarnation, version) in heads.iter().take(MAX_HEADS) {
-            let stamps = listed.entry(*tag).or_default();
-            stamps.push((*incarnation, *version));
-        }
-        let full = self.view.len() >= self.config.view_limit;
-        let (mut result, mut strangers) = (Difference::default(), 0);
-        for Head(tag, incarnation, version) in heads.iter().take(MAX_HEADS) {
-            let stamp = (*incarnation, *version);
-            let held: Vec<&Entry> = self.view.tagged(*tag).collect();
-            let over = held
-                .iter()
-                .find(|entry| !entry.state.is_live() && *incarnation <= entry.last_incarnation());
-            if let (Some(entry), [_]) = (over, &held[..]) {
-                result.gone.extend(self.obituary(&entry.record.node));
-                continue;
-            }
-            // Two nodes with one tag: only equal stamps tell that a record is held.
-            let known = held.iter().any(|entry| {
-                let mine = entry.record.stamp();
-                mine == stamp || held.len() == 1 && mine > stamp
-            });
-            strangers += usize::from(held.is_empty());
-            let too_many = held.is_empty() && full && strangers > STRANGERS;
-            if !known && !too_many && !result.want.contains(tag) {
-                result.want.push(*tag);
-            }
-        }
-        let lacks = |entry: &Entry| {
-            let mine = entry.record.stamp();
-            match listed.get(&entry.record.node.tag()) {
-                Some(stamps) if stamps.len() == 1 => stamps[0] < mine,
-                Some(stamps) => !stamps.contains(&mine),
-                None => {
-                    let age = now.since(entry.produced).as_millis();
-                    within_ms == u32::MAX || age + SLACK_MS < u128::from(within_ms)
-                }
-            }
-        };
-        let newer = self.view.newest().filter(|entry| lacks(entry));
-        let newer = newer.take(MAX_RECORDS);
-        result.give = newer.map(|entry| entry.record.node).collect();
-        result
     }
 
     /// Sends records, newest first, and asks for others, as far as the budget goes.
@@ -386,9 +287,4 @@ impl Gossip {
         };
         self.send(now, to, message, false, out);
     }
-}
-
-const fn head(entry: &Entry) -> Head {
-    let (incarnation, version) = entry.record.stamp();
-    Head(entry.record.node.tag(), incarnation, version)
 }

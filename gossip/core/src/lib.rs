@@ -7,16 +7,21 @@
 //! suspicion is confirmed by others before it becomes death (`suspect`, `tell`). The dial loop
 //! (`links`) keeps the links that all of this needs. See the README for a picture.
 
+mod book;
 mod budget;
 mod config;
 mod counters;
 mod detect;
+mod digest;
 mod exchange;
+mod fetch;
 mod health;
 mod input;
 mod links;
+mod output;
 mod own;
 mod records;
+mod ring;
 mod rumours;
 mod statics;
 mod suspect;
@@ -43,59 +48,8 @@ use view::View;
 
 pub use config::GossipConfig;
 pub use counters::Counters;
+pub use output::{Output, Seed};
 pub use view::{Member, MemberState};
-
-/// A node to be found, and where it may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seed {
-    /// Who it is.
-    pub node: NodeId,
-    /// Its addresses, as multiaddresses, the likeliest first.
-    pub addrs: Vec<String>,
-}
-
-/// What the driver is to do, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Send a message. Normally to a linked peer; to another only after a [`Output::Dial`] of it,
-    /// and then the message may be kept until the link is up, or dropped.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        message: GossipMessage,
-        /// Whether it goes before other gossip.
-        urgent: bool,
-    },
-    /// Connect to a peer. The outcome is [`Gossip::link_up`] or [`Gossip::dial_failed`]; none within
-    /// five seconds counts as failed. Never more than one is outstanding per peer.
-    Dial {
-        /// To whom.
-        peer: NodeId,
-        /// Where it may be, the likeliest first; never empty.
-        addrs: Vec<String>,
-    },
-    /// Close the link to a peer. It counts as down from here on, [`Gossip::link_down`] is optional.
-    HangUp {
-        /// To whom.
-        peer: NodeId,
-    },
-    /// The membership changed: a member is new, changed its state, or began a new incarnation. Also
-    /// given for this node itself when it had to raise its incarnation, which is then to be
-    /// remembered so that the next life begins with a greater one.
-    Changed {
-        /// Who.
-        node: NodeId,
-        /// What it was, if it was known.
-        from: Option<MemberState>,
-        /// What it is.
-        to: MemberState,
-        /// Its incarnation.
-        incarnation: u32,
-    },
-    /// The address book changed and is to be saved, to be handed to the next life as seeds.
-    AddressBook(Vec<Seed>),
-}
 
 /// The gossip state machine of one node. See the crate's documentation.
 ///
@@ -286,7 +240,7 @@ impl Gossip {
     /// Nodes to be watched besides the neighbours in the ring: hosts of this node's jobs and owners
     /// of its tasks. At most as many as the view holds.
     pub fn set_watched(&mut self, nodes: BTreeSet<NodeId>) {
-        if nodes != self.detect.extra {
+        if !self.left && nodes != self.detect.extra {
             let most = self.config.view_limit;
             self.detect.extra = nodes.into_iter().take(most).collect();
             self.reconsider(self.now);
@@ -308,19 +262,9 @@ impl Gossip {
         if self.left {
             return;
         }
-        let me = self.me;
-        let rumour = starling_wire::gossip::Rumour {
-            node: me,
-            incarnation: self.own.incarnation,
-            claim: starling_wire::gossip::Claim::Left,
-            by: me,
-        };
-        let linked: Vec<NodeId> = self.links.linked().iter().copied().collect();
-        for peer in linked {
-            self.send_rumours(now, peer, vec![rumour], out);
-        }
+        self.say_goodbye(now, out);
         self.leave_with(now, out);
-        self.view.set_state(&me, MemberState::Left, now);
+        self.view.set_state(&self.me, MemberState::Left, now);
         self.left = true;
         self.timers.clear();
     }

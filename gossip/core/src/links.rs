@@ -11,11 +11,9 @@ use starling_wire::{NodeId, Time};
 
 use crate::timers::Timer;
 use crate::view::MemberState;
-use crate::{Gossip, Output, Seed};
+use crate::{Gossip, Output};
 
-/// The most addresses tried of one peer.
-const ADDRS_PER_PEER: usize = 8;
-/// A link that breaks again so soon is not redialled at once a second time.
+/// A link that breaks so soon, and again so within a minute, is not redialled at once.
 const FLAP: Duration = Duration::from_secs(10);
 /// At least so long between two corrections sent to one peer.
 const TELL_EVERY: Duration = Duration::from_millis(500);
@@ -33,6 +31,8 @@ struct Peer {
     dialling: bool,
     /// Whether a dial failed since the last link.
     failed: bool,
+    /// When a link of it last broke soon after it came up.
+    closed: Option<Time>,
     /// The pause after the next failure.
     backoff: Option<Duration>,
     told: Option<Time>,
@@ -112,6 +112,7 @@ impl Links {
     pub(crate) fn reset(&mut self, node: &NodeId) {
         if let Some(peer) = self.peers.get_mut(node) {
             peer.backoff = None;
+            peer.closed = None;
         }
     }
 
@@ -169,14 +170,16 @@ impl Gossip {
         }
         // At once, for the answer tells whether it is gone; but a link that is closed again and
         // again is not wanted on the other side.
-        let first = self.config.dial_first;
-        let flaps = self.links.peers.get_mut(&node).is_some_and(|peer| {
-            let flaps = now.since(up) < FLAP && peer.backoff.is_some();
-            if !flaps {
-                peer.backoff = Some(first);
-            }
-            flaps
-        });
+        let short = now.since(up) < FLAP;
+        let lately = |at: Time| now.since(at) < FLAP * 6;
+        let closed = self.links.peers.get(&node).and_then(|peer| peer.closed);
+        let flaps = short && closed.is_some_and(lately);
+        if !flaps {
+            self.links.reset(&node);
+        }
+        if let Some(peer) = self.links.peers.get_mut(&node) {
+            peer.closed = short.then_some(now);
+        }
         if flaps || !self.dial_now(now, node, out) {
             self.dial_later(now, node);
         }
@@ -205,23 +208,6 @@ impl Gossip {
         }
         if refused {
             self.on_refused(now, node, out);
-        }
-    }
-
-    pub(crate) fn on_discovered(
-        &mut self,
-        now: Time,
-        node: NodeId,
-        addr: String,
-        out: &mut Vec<Output>,
-    ) {
-        if self.view.state(&node) == Some(MemberState::Left) || !self.enter_book(node, addr) {
-            return;
-        }
-        self.touch_book(now);
-        if !self.links.is_linked(&node) && self.wanted(&node) {
-            self.links.reset(&node);
-            self.dial_now(now, node, out);
         }
     }
 
@@ -282,47 +268,6 @@ impl Gossip {
         true
     }
 
-    /// Recomputes whom this node watches and whose links it needs, after the membership changed.
-    pub(crate) fn reconsider(&mut self, now: Time) {
-        let me = self.me;
-        let mut watch: BTreeSet<NodeId> = self
-            .view
-            .successors(&me)
-            .take(self.config.ring_watch)
-            .collect();
-        let live = self.view.live();
-        watch.extend(self.detect.extra.intersection(live));
-        watch.remove(&me);
-        let full = live.len() <= self.config.link_limit;
-        let mut ring = BTreeSet::new();
-        if !full {
-            let half = self.config.ring_links / 2;
-            ring.extend(self.view.successors(&me).take(half));
-            ring.extend(self.view.predecessors(&me).take(half));
-        }
-        let mut needed: BTreeSet<NodeId> = watch.difference(&self.detect.watch).copied().collect();
-        needed.extend(ring.difference(&self.links.ring));
-        if full && !self.links.full {
-            needed.extend(live);
-        }
-        let before = std::mem::replace(&mut self.detect.watch, watch);
-        self.links.ring = ring;
-        self.links.full = full;
-        for node in before.difference(&self.detect.watch) {
-            self.timers.cancel(Timer::Watch(*node));
-        }
-        for node in needed {
-            self.want(now, node, Duration::ZERO);
-        }
-        for node in self.detect.watch.difference(&before) {
-            let linked = self.links.is_linked(node);
-            let entry = self.view.get(node);
-            let last = entry.map(|entry| crate::detect::last_sign(entry, linked));
-            let due = last.unwrap_or(now) + self.config.watch_after;
-            self.timers.set(Timer::Watch(*node), due);
-        }
-    }
-
     /// The link to `node` is to be closed; it counts as down from now on.
     pub(crate) fn hang_up(&mut self, node: NodeId, out: &mut Vec<Output>) {
         if self.links.drop_link(&node).is_some() {
@@ -337,48 +282,6 @@ impl Gossip {
         } else {
             self.config.dial_courtesy
         }
-    }
-
-    /// Hands out the address book.
-    pub(crate) fn on_book(&mut self, now: Time, out: &mut Vec<Output>) {
-        self.links.book_saved = Some(now);
-        let mut nodes: BTreeSet<NodeId> = self.links.book.keys().copied().collect();
-        nodes.extend(self.view.entries().map(|(node, _)| *node));
-        nodes.remove(&self.me);
-        let seeds = nodes.into_iter().map(|node| Seed {
-            node,
-            addrs: self.addrs(&node),
-        });
-        let known = seeds.filter(|seed| !seed.addrs.is_empty());
-        let seeds = known.take(self.config.book_limit).collect();
-        out.push(Output::AddressBook(seeds));
-    }
-
-    /// The address book has changed.
-    pub(crate) fn touch_book(&mut self, now: Time) {
-        let at = match self.links.book_saved {
-            Some(saved) => saved + self.config.book_period,
-            None => now + self.config.book_period / 20,
-        };
-        self.timers.set_if_idle(Timer::Book, at);
-    }
-
-    /// Enters an address; whether it is new.
-    pub(crate) fn enter_book(&mut self, node: NodeId, addr: String) -> bool {
-        let room = self.links.book.len() < self.config.book_limit;
-        if node == self.me
-            || addr.len() > crate::config::MAX_TEXT
-            || !(room || self.links.book.contains_key(&node))
-        {
-            return false;
-        }
-        let addrs = self.links.book.entry(node).or_default();
-        if addrs.contains(&addr) {
-            return false;
-        }
-        addrs.insert(0, addr);
-        addrs.truncate(ADDRS_PER_PEER);
-        true
     }
 
     fn dial_later(&mut self, now: Time, node: NodeId) {
@@ -402,20 +305,6 @@ impl Gossip {
         peer.is_some_and(|peer| peer.dialling || peer.up.is_some())
     }
 
-    /// By its static part, then as seeds and discovery have it.
-    fn addrs(&self, node: &NodeId) -> Vec<String> {
-        let fixed = self.view.get(node).and_then(|entry| self.fixed_of(entry));
-        let mut addrs: Vec<String> = Vec::new();
-        let own = fixed.map_or(&[][..], |fixed| &fixed.addrs);
-        let book = self.links.book.get(node).map_or(&[][..], |addrs| addrs);
-        for addr in own.iter().chain(book) {
-            if addrs.len() < ADDRS_PER_PEER && !addrs.contains(addr) {
-                addrs.push(addr.clone());
-            }
-        }
-        addrs
-    }
-
     /// Closes links that nothing needs when there are more than the limit.
     fn trim(&mut self, newest: &NodeId, out: &mut Vec<Output>) {
         while !self.links.full && self.links.linked.len() > self.config.link_limit {
@@ -425,10 +314,5 @@ impl Gossip {
             };
             self.hang_up(node, out);
         }
-    }
-
-    /// Whether a node is watched or a neighbour in the ring.
-    pub(crate) fn is_protected(&self, node: &NodeId) -> bool {
-        *node == self.me || self.links.ring.contains(node) || self.detect.watch.contains(node)
     }
 }

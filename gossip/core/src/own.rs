@@ -9,6 +9,7 @@ use starling_placement::Resources;
 use starling_wire::gossip::GossipMessage;
 use starling_wire::{Load, NodeId, NodeStatic, Record, SignedRecord, StaticHash, Time};
 
+use crate::exchange::RECORD_BYTES;
 use crate::statics::clipped;
 use crate::view::{Entry, MemberState, Soft, wire_size};
 use crate::{Gossip, Output};
@@ -107,7 +108,7 @@ impl Gossip {
         let record = self.own_record();
         let signed = SignedRecord::sign(&record, &*self.signer);
         self.view.set_record(record, signed, now);
-        let refresh = self.config.idle_refresh;
+        let refresh = self.refresh();
         let jitter = self.rng.random_range(0.9..1.0);
         self.own_refresh = now + refresh.mul_f64(jitter);
         self.timers
@@ -181,6 +182,15 @@ impl Gossip {
             fixed: self.own.hash,
             load: self.own.load,
         }
+    }
+
+    /// After how long an unchanged record is signed anew: in a large cluster so seldom that all of
+    /// them together take a quarter of the budget.
+    pub(crate) fn refresh(&self) -> Duration {
+        let members = self.view.live().len() as u64;
+        let budget = u64::from(self.config.byte_budget / 4).max(1);
+        let share = Duration::from_millis(members * 2 * RECORD_BYTES as u64 * 1_000 / budget);
+        self.config.idle_refresh.max(share)
     }
 
     /// When the next version is due, given the present load.

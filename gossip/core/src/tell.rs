@@ -165,6 +165,20 @@ impl Gossip {
         self.send(now, from, message, true, out);
     }
 
+    /// Tells all that this node leaves.
+    pub(crate) fn say_goodbye(&mut self, now: Time, out: &mut Vec<Output>) {
+        let rumour = Rumour {
+            node: self.me,
+            incarnation: self.own.incarnation,
+            claim: Claim::Left,
+            by: self.me,
+        };
+        let linked: Vec<NodeId> = self.links.linked().iter().copied().collect();
+        for peer in linked {
+            self.send_rumours(now, peer, vec![rumour], out);
+        }
+    }
+
     /// Whom urgent news goes to.
     pub(crate) fn news_targets(&mut self) -> Vec<NodeId> {
         if self.links.linked().len() <= self.config.tell_all {

@@ -32,7 +32,12 @@ fn time_to_death(world: &World, victim: usize, start: Time) -> u64 {
 fn report(what: &str, mut times: Vec<u64>) {
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100];
-    println!("{what}: p50 {} ms, p99 {} ms, max {} ms", at(50), at(99), at(100));
+    println!(
+        "{what}: p50 {} ms, p99 {} ms, max {} ms",
+        at(50),
+        at(99),
+        at(100)
+    );
 }
 
 #[test]
@@ -111,9 +116,8 @@ fn a_process_stopped_for_1_s_is_not_declared_dead_and_declares_nobody_dead() {
                 assert_eq!(world.state(by, of), Some(MemberState::Alive), "seed {seed}");
             }
         }
-        let by_victim = |change: &&world::Change| {
-            change.by == victim && change.to == MemberState::Suspect
-        };
+        let by_victim =
+            |change: &&world::Change| change.by == victim && change.to == MemberState::Suspect;
         world.changes.iter().filter(by_victim).count() as u64
     })
     .into_iter()
@@ -141,7 +145,10 @@ fn a_process_back_on_its_port_within_300_ms_is_not_declared_dead() {
             assert!(!dead, "seed {seed} n {n} away {away}: {change:?}");
         }
         for by in (0..n).filter(|by| *by != victim) {
-            let member = world.nodes[by].gossip.member(&world.nodes[victim].id).unwrap();
+            let member = world.nodes[by]
+                .gossip
+                .member(&world.nodes[victim].id)
+                .unwrap();
             let state = (member.state, member.incarnation);
             let expected = world.nodes[victim].gossip.my_incarnation();
             assert_eq!(state, (MemberState::Alive, expected), "seed {seed}");
@@ -163,7 +170,12 @@ fn a_leaving_node_is_gone_at_once_and_can_come_back() {
             assert_eq!(world.state(by, 0), Some(MemberState::Left), "seed {seed}");
         }
         world.run(Duration::from_secs(5));
-        assert!(world.changes.iter().all(|change| change.to == MemberState::Left));
+        assert!(
+            world
+                .changes
+                .iter()
+                .all(|change| change.to == MemberState::Left)
+        );
         assert!(world.nodes[0].gossip.next_deadline().is_none());
         world.restart(0);
         world.run(Duration::from_secs(2));
@@ -188,4 +200,29 @@ fn a_node_that_was_dead_for_long_is_found_again_at_the_low_rate() {
             }
         }
     });
+}
+
+#[test]
+fn starved_machines_kill_nobody() {
+    let found = for_seeds(60, |seed| {
+        let n = size(seed);
+        let mut world = World::settled(seed, n);
+        world.inputs_first = seed % 2 == 0;
+        // A third of all is stopped at any time, and the rest answers late.
+        world.delay = (1_000, 60_000);
+        for _ in 0..300 {
+            let stopped = world.rng.random_range(0..n);
+            let time = world.rng.random_range(50..1_000);
+            if world.rng.random_bool((n as f64 / 15.0).min(1.0)) {
+                world.pause(stopped, Duration::from_millis(time));
+            }
+            world.run(Duration::from_millis(100));
+        }
+        let count = |state| world.changes.iter().filter(|c| c.to == state).count();
+        (count(MemberState::Suspect), count(MemberState::Dead))
+    });
+    let suspicions: usize = found.iter().map(|(suspicions, _)| suspicions).sum();
+    let deaths: usize = found.iter().map(|(_, deaths)| deaths).sum();
+    println!("starved, 60 x 30 s: {suspicions} suspicions, {deaths} deaths");
+    assert_eq!(deaths, 0);
 }

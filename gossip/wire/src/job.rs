@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         assert_eq!(good().check(), Ok(()));
-        let cases: [(&str, fn(&mut JobSpec)); 8] = [
+        type Spoil = fn(&mut JobSpec);
+        let cases: [(&str, Spoil); 8] = [
             ("command", |s| s.command.clear()),
             ("command", |s| s.command = vec!["a\0b".into()]),
             ("command", |s| s.command.push("x".repeat(MAX_SPEC_BYTES))),

@@ -48,14 +48,22 @@ impl Ctx<'_> {
             self.local.push_back(message);
         } else {
             let bytes = encode_frame(&Message::Jobs(message));
-            self.fx.now.push(Effect::Send { to, urgent: true, bytes });
+            self.fx.now.push(Effect::Send {
+                to,
+                urgent: true,
+                bytes,
+            });
         }
     }
 
     /// Sends when what was saved before is durable.
     pub(crate) fn send_after(&mut self, to: NodeId, message: JobMessage) {
         let bytes = encode_frame(&Message::Jobs(message));
-        self.fx.after.push(Effect::Send { to, urgent: true, bytes });
+        self.fx.after.push(Effect::Send {
+            to,
+            urgent: true,
+            bytes,
+        });
     }
 
     /// Tells whoever listens.
@@ -168,10 +176,14 @@ impl Engine {
 
     /// When [`Engine::tick`] is next to be called.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.gossip.next_deadline(), self.owner.next_deadline(), self.host.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.gossip.next_deadline(),
+            self.owner.next_deadline(),
+            self.host.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Who is here, as far as this node knows.
@@ -279,7 +291,11 @@ impl Engine {
         work(&mut self.gossip, &mut outputs);
         for output in outputs.drain(..) {
             match output {
-                Output::Send { to, message, urgent } => {
+                Output::Send {
+                    to,
+                    message,
+                    urgent,
+                } => {
                     let bytes = encode_frame(&Message::Gossip(message));
                     fx.now.push(Effect::Send { to, urgent, bytes });
                 }
@@ -311,7 +327,13 @@ impl Engine {
         };
         if from != Some(to) {
             let detail = String::new();
-            ctx.event(Event { kind, job: None, task: None, node: Some(node), detail });
+            ctx.event(Event {
+                kind,
+                job: None,
+                task: None,
+                node: Some(node),
+                detail,
+            });
         }
         match to {
             MemberState::Alive => {

@@ -120,8 +120,10 @@ impl Host {
         ctx: &mut Ctx<'_>,
     ) {
         self.draining = draining;
-        let mut found: BTreeMap<(TaskId, Epoch), &HeldTask> =
-            executor.iter().map(|held| ((held.task, held.epoch), held)).collect();
+        let mut found: BTreeMap<(TaskId, Epoch), &HeldTask> = executor
+            .iter()
+            .map(|held| ((held.task, held.epoch), held))
+            .collect();
         for (task, row) in rows {
             let stage = match found.remove(&(task, row.epoch)).map(|held| &held.ended) {
                 Some(None) => Stage::Running,
@@ -142,7 +144,11 @@ impl Host {
         }
         for (task, epoch) in found.into_keys() {
             self.bury(task, epoch);
-            ctx.fx.now.push(Effect::StopTask { task, epoch, outcome: Outcome::Lost });
+            ctx.fx.now.push(Effect::StopTask {
+                task,
+                epoch,
+                outcome: Outcome::Lost,
+            });
         }
     }
 
@@ -150,7 +156,9 @@ impl Host {
     pub(crate) fn task_event(&mut self, event: TaskEvent, ctx: &mut Ctx<'_>) {
         match event {
             TaskEvent::Started { task, epoch } => {
-                let Some(held) = self.current(task, epoch) else { return };
+                let Some(held) = self.current(task, epoch) else {
+                    return;
+                };
                 if held.stage == Stage::Starting {
                     held.stage = Stage::Running;
                     held.since = ctx.now;
@@ -158,8 +166,12 @@ impl Host {
                     self.unsent.insert((owner, task));
                 }
             }
-            TaskEvent::Ended { task, epoch, outcome } => match self.current(task, epoch) {
-                Some(_) => self.end(task, outcome, ctx.now),
+            TaskEvent::Ended {
+                task,
+                epoch,
+                outcome,
+            } => match self.current(task, epoch) {
+                Some(_) => self.end(task, bounded(outcome), ctx.now),
                 None => ctx.fx.now.push(Effect::Forget(vec![(task, epoch)])),
             },
         }
@@ -170,9 +182,21 @@ impl Host {
             JobMessage::Probe { request, need } => {
                 let room = self.room(&need, ctx);
                 let load = self.load(&ctx.gossip.my_fixed().capacity);
-                ctx.send(from, JobMessage::Room { request, room, load });
+                ctx.send(
+                    from,
+                    JobMessage::Room {
+                        request,
+                        room,
+                        load,
+                    },
+                );
             }
-            JobMessage::Claim { request, job, spec, tasks } => {
+            JobMessage::Claim {
+                request,
+                job,
+                spec,
+                tasks,
+            } => {
                 self.claim(from, request, job, &spec, tasks, ctx);
             }
             JobMessage::Wait { need } => self.wait(from, need),
@@ -195,10 +219,14 @@ impl Host {
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let resend = self.resend.first().map(|(at, _)| *at);
-        [resend, self.drain_deadline, self.leaving.filter(|_| !self.left)]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            resend,
+            self.drain_deadline,
+            self.leaving.filter(|_| !self.left),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Those whose tasks are held here: they are watched.
@@ -211,7 +239,11 @@ impl Host {
             task: *task,
             epoch: held.epoch,
             owner: held.owner,
-            reserves: if held.is_over() { Resources::default() } else { held.need },
+            reserves: if held.is_over() {
+                Resources::default()
+            } else {
+                held.need
+            },
             ended: match &held.stage {
                 Stage::Ended(outcome) => Some(outcome),
                 _ => None,
@@ -234,7 +266,9 @@ impl Host {
 
     /// Marks a placement as over and frees its room.
     fn end(&mut self, task: TaskId, outcome: Outcome, now: Time) {
-        let Some(held) = self.held.get_mut(&task) else { return };
+        let Some(held) = self.held.get_mut(&task) else {
+            return;
+        };
         if held.is_over() {
             return;
         }
@@ -278,5 +312,18 @@ impl Host {
 
     fn current(&mut self, task: TaskId, epoch: Epoch) -> Option<&mut Held> {
         self.held.get_mut(&task).filter(|held| held.epoch == epoch)
+    }
+}
+
+/// The most bytes of a reason that travels: a report of many tasks must fit into a frame.
+const MAX_REASON: usize = 160;
+
+fn bounded(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::NotStarted(reason) if reason.len() > MAX_REASON => {
+            let end = reason.floor_char_boundary(MAX_REASON);
+            Outcome::NotStarted(format!("{}...", &reason[..end]))
+        }
+        other => other,
     }
 }

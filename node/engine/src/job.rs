@@ -193,7 +193,10 @@ impl Job {
 
     /// The identity of the task at `index`.
     pub const fn task_id(&self, index: u32) -> TaskId {
-        TaskId { job: self.id, index }
+        TaskId {
+            job: self.id,
+            index,
+        }
     }
 
     /// The task at `index`.
@@ -207,7 +210,9 @@ impl Job {
 
     /// Moves a task to another state, keeping the counts.
     pub(crate) fn set_state(&mut self, index: u32, state: TaskState) {
-        let Some(task) = self.tasks.get_mut(index as usize) else { return };
+        let Some(task) = self.tasks.get_mut(index as usize) else {
+            return;
+        };
         let old = std::mem::replace(&mut task.state, state);
         *self.counts.of(old) -= 1;
         *self.counts.of(state) += 1;

@@ -48,6 +48,8 @@ struct Placing {
     round: Option<u64>,
     /// No room was found; there is no new round before this, unless somebody offers room.
     blocked: Option<Time>,
+    /// How many rounds in a row found no room.
+    in_vain: u32,
 }
 
 /// This node as an owner of jobs.
@@ -86,11 +88,24 @@ impl Default for Owner {
 impl Owner {
     pub(crate) fn message(&mut self, from: NodeId, message: JobMessage, ctx: &mut Ctx<'_>) {
         match message {
-            JobMessage::Room { request: 0, load, .. } => self.pull(from, &load, ctx),
-            JobMessage::Room { request, room, load } => {
+            JobMessage::Room {
+                request: 0, load, ..
+            } => self.pull(from, &load, ctx),
+            JobMessage::Room {
+                request,
+                room,
+                load,
+            } => {
                 self.answered(from, request, room, load, ctx);
             }
-            JobMessage::Claimed { request, job, accepted, refused, load, .. } => {
+            JobMessage::Claimed {
+                request,
+                job,
+                accepted,
+                refused,
+                load,
+                ..
+            } => {
                 let all_taken = refused.is_empty();
                 self.claimed(from, request, job, accepted, refused, ctx);
                 // Whoever has just refused does not have the room that its load seems to show.
@@ -140,8 +155,12 @@ impl Owner {
 
     /// Lets a pending task be placed, now.
     fn ready(&mut self, id: TaskId) {
-        let Some(job) = self.jobs.get(&id.job) else { return };
-        let Some(task) = job.task(id.index) else { return };
+        let Some(job) = self.jobs.get(&id.job) else {
+            return;
+        };
+        let Some(task) = job.task(id.index) else {
+            return;
+        };
         if task.state == TaskState::Pending && !job.state.is_over() {
             let placing = self.placing.entry((job.submitted, job.id)).or_default();
             placing.ready.insert(id.index);
@@ -149,7 +168,9 @@ impl Owner {
     }
 
     fn unblock(&mut self, id: JobId, now: Time) {
-        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
         if let Some(placing) = self.placing.get_mut(&(job.submitted, id))
             && placing.blocked.is_some_and(|until| until <= now)
         {

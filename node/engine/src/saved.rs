@@ -107,30 +107,45 @@ impl Saved {
                 (INCARNATION, _) => read.incarnation = value_of(value, "incarnation")?,
                 (BOOK, _) => {
                     let book: Vec<(NodeId, Vec<String>)> = value_of(value, "address book")?;
-                    read.book =
-                        book.into_iter().map(|(node, addrs)| Seed { node, addrs }).collect();
+                    read.book = book
+                        .into_iter()
+                        .map(|(node, addrs)| Seed { node, addrs })
+                        .collect();
                 }
                 (DRAINING, _) => read.draining = value_of(value, "draining mark")?,
                 (key, Some(b"j/")) => {
-                    let id = job_of(key).ok_or(SavedError { what: "job key", source: None })?;
+                    let id = job_of(key).ok_or(SavedError {
+                        what: "job key",
+                        source: None,
+                    })?;
                     read.jobs.insert(id, job(id, value_of(value, "job")?));
                 }
                 (key, Some(b"t/")) => {
-                    let id = task_of(key).ok_or(SavedError { what: "task key", source: None })?;
+                    let id = task_of(key).ok_or(SavedError {
+                        what: "task key",
+                        source: None,
+                    })?;
                     tasks.push((id, value_of::<TaskRow>(value, "task")?));
                 }
                 (key, Some(b"h/")) => {
-                    let id = task_of(key).ok_or(SavedError { what: "held key", source: None })?;
+                    let id = task_of(key).ok_or(SavedError {
+                        what: "held key",
+                        source: None,
+                    })?;
                     read.held.insert(id, value_of(value, "held task")?);
                 }
                 _ => {}
             }
         }
         for (id, row) in tasks {
-            let Some(job) = read.jobs.get_mut(&id.job) else { continue };
+            let Some(job) = read.jobs.get_mut(&id.job) else {
+                continue;
+            };
             let state = state_of(row.state);
             job.set_state(id.index, state);
-            let Some(task) = job.task_mut(id.index) else { continue };
+            let Some(task) = job.task_mut(id.index) else {
+                continue;
+            };
             *task = Task {
                 state,
                 node: row.node,
@@ -188,7 +203,10 @@ pub(crate) fn save_job(job: &Job) -> Save {
 pub(crate) fn forget_job(job: &Job) -> impl Iterator<Item = Save> {
     let id = job.id;
     let tasks = (0..job.spec.count)
-        .filter(|&index| job.task(index).is_some_and(|task| task.epoch != 0 || task.state.is_over()))
+        .filter(|&index| {
+            job.task(index)
+                .is_some_and(|task| task.epoch != 0 || task.state.is_over())
+        })
         .map(move |index| remove(task_key(b"t/", TaskId { job: id, index })))
         .collect::<Vec<_>>();
     tasks.into_iter().chain([remove(job_key(id))])
@@ -206,7 +224,9 @@ pub(crate) fn save_task(id: TaskId, task: &Task) -> Save {
             outcome: task.outcome.clone(),
             started: task.started,
             ended: task.ended,
-            ran_us: task.ran.map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX)),
+            ran_us: task
+                .ran
+                .map(|ran| u64::try_from(ran.as_micros()).unwrap_or(u64::MAX)),
             halting: task.halting,
         },
     )
@@ -228,9 +248,16 @@ fn job(id: JobId, row: JobRow) -> Job {
         term: row.term,
         submitted: row.submitted,
         finished: row.finished,
-        state: if row.stopping { JobState::Stopping } else { JobState::Active },
+        state: if row.stopping {
+            JobState::Stopping
+        } else {
+            JobState::Active
+        },
         tasks: vec![Task::new(); count as usize],
-        counts: Counts { pending: count, ..Counts::default() },
+        counts: Counts {
+            pending: count,
+            ..Counts::default()
+        },
         waits: None,
         durable: true,
         spec: row.spec.into(),
@@ -260,7 +287,10 @@ const fn state_of(number: u8) -> TaskState {
 }
 
 fn put<T: Serialize>(key: Vec<u8>, value: &T) -> Save {
-    Save { key, value: Some(codec::encode(value)) }
+    Save {
+        key,
+        value: Some(codec::encode(value)),
+    }
 }
 
 const fn remove(key: Vec<u8>) -> Save {
@@ -268,7 +298,10 @@ const fn remove(key: Vec<u8>) -> Save {
 }
 
 fn value_of<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, SavedError> {
-    codec::decode(bytes, MAX_VALUE).map_err(|source| SavedError { what, source: Some(source) })
+    codec::decode(bytes, MAX_VALUE).map_err(|source| SavedError {
+        what,
+        source: Some(source),
+    })
 }
 
 fn job_key(id: JobId) -> Vec<u8> {
@@ -285,7 +318,10 @@ fn job_of(key: &[u8]) -> Option<JobId> {
 
 fn task_of(key: &[u8]) -> Option<TaskId> {
     let index = u32::from_be_bytes(key.get(10..14)?.try_into().ok()?);
-    Some(TaskId { job: job_of(key)?, index })
+    Some(TaskId {
+        job: job_of(key)?,
+        index,
+    })
 }
 
 #[cfg(test)]
@@ -294,7 +330,11 @@ mod tests {
     use super::*;
 
     fn sample() -> Job {
-        let spec = JobSpec { count: 3, command: vec!["true".into()], ..JobSpec::default() };
+        let spec = JobSpec {
+            count: 3,
+            command: vec!["true".into()],
+            ..JobSpec::default()
+        };
         let mut job = job(
             JobId(9),
             JobRow {

@@ -16,7 +16,10 @@ pub struct SimSigner(pub NodeId);
 
 impl SimSigner {
     fn digest(node: &NodeId, bytes: &[u8]) -> Signature {
-        let digest = Sha256::new().chain_update(node.0).chain_update(bytes).finalize();
+        let digest = Sha256::new()
+            .chain_update(node.0)
+            .chain_update(bytes)
+            .finalize();
         let mut signature = [0; 64];
         signature[..32].copy_from_slice(&digest);
         Signature(signature)
@@ -102,8 +105,14 @@ impl Machine {
 
 /// How long a simulated task runs and how it ends: `["sim", MILLISECONDS, EXIT_CODE]`.
 pub(crate) fn script(spec: &JobSpec) -> (Duration, Outcome) {
-    let number = |at: usize| spec.command.get(at).and_then(|text| text.parse::<u32>().ok());
+    let number = |at: usize| {
+        spec.command
+            .get(at)
+            .and_then(|text| text.parse::<u32>().ok())
+    };
     let millis = number(1).unwrap_or(1);
-    let code = number(2).and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
+    let code = number(2)
+        .and_then(|code| i32::try_from(code).ok())
+        .unwrap_or(0);
     (Duration::from_millis(millis.into()), Outcome::Exited(code))
 }

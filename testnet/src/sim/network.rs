@@ -111,7 +111,11 @@ impl Network {
         if !self.linked(from, to) || !self.passes(from, to) || rng.random_bool(self.loss) {
             return Vec::new();
         }
-        let last = self.arrivals.get(&(from, to)).copied().unwrap_or(Time::ZERO);
+        let last = self
+            .arrivals
+            .get(&(from, to))
+            .copied()
+            .unwrap_or(Time::ZERO);
         let at = (now + self.one_way(rng)).max(last + Duration::from_micros(1));
         self.arrivals.insert((from, to), at);
         if self.duplication > 0.0 && rng.random_bool(self.duplication) {

@@ -8,15 +8,17 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use sha2::{Digest, Sha256};
 use starling_engine::{
-    Command, CommandError, Config, Effect, Effects, Engine, Event, HostSample, Input, Job, Reply,
-    RequestId, Save, Saved, TaskEvent,
+    Command, CommandError, Config, Effects, Engine, Event, HostSample, Input, Job, Reply,
+    RequestId, Saved,
 };
 use starling_gossip::{MemberState, Seed};
 use starling_placement::Resources;
-use starling_wire::{JobId, JobSpec, NodeId, NodeStatic, Outcome, TaskId, Time};
+use starling_wire::{JobId, JobSpec, NodeId, NodeStatic, TaskId, Time};
 
-use super::machine::{Machine, Runs, SimSigner, script};
+use super::effects::write;
+use super::machine::{Machine, SimSigner};
 use super::network::Network;
+use super::queue::{Queued, What};
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -36,58 +38,14 @@ impl Options {
     pub fn new(nodes: usize) -> Self {
         Self {
             nodes,
-            capacity: Resources { cpu: 4_000, memory: 8 << 30, disk: 100 << 30 },
+            capacity: Resources {
+                cpu: 4_000,
+                memory: 8 << 30,
+                disk: 100 << 30,
+            },
             config: Config::default(),
             sync: (Duration::from_micros(300), Duration::from_millis(3)),
         }
-    }
-}
-
-enum What {
-    Input(Input),
-    Tick,
-    Synced { saves: Vec<Save>, after: Vec<Effect> },
-    TaskEnds(TaskId, u64),
-    DialArrives(NodeId),
-}
-
-impl What {
-    fn describe(&self) -> String {
-        match self {
-            Self::Input(Input::Frame { from, bytes }) => {
-                format!("frame from {from:?}: {:?}", starling_wire::decode_frame(bytes))
-            }
-            Self::Input(input) => format!("{input:?}"),
-            Self::Tick => "tick".to_owned(),
-            Self::Synced { .. } => "disk synced".to_owned(),
-            Self::TaskEnds(task, epoch) => format!("task {task} of epoch {epoch} ends"),
-            Self::DialArrives(peer) => format!("dial of {peer:?} arrives"),
-        }
-    }
-}
-
-struct Queued {
-    at: Time,
-    seq: u64,
-    node: NodeId,
-    life: u64,
-    what: What,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.seq) == (other.at, other.seq)
-    }
-}
-impl Eq for Queued {}
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
     }
 }
 
@@ -103,16 +61,16 @@ pub struct World {
     pub replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     /// How often each placement was started, to find what ran twice.
     pub starts: BTreeMap<TaskId, Vec<(Time, NodeId)>>,
-    options: Options,
-    now: Time,
-    queue: BinaryHeap<Reverse<Queued>>,
-    seq: u64,
-    requests: RequestId,
-    rng: ChaCha12Rng,
-    digest: Sha256,
-    handled: u64,
+    pub(super) options: Options,
+    pub(super) now: Time,
+    pub(super) queue: BinaryHeap<Reverse<Queued>>,
+    pub(super) seq: u64,
+    pub(super) requests: RequestId,
+    pub(super) rng: ChaCha12Rng,
+    pub(super) digest: Sha256,
+    pub(super) handled: u64,
     /// Events since time last moved, to notice engines that keep each other busy for ever.
-    standing: u32,
+    pub(super) standing: u32,
 }
 
 /// So many events at one instant mean that time will never move again.
@@ -175,20 +133,30 @@ impl World {
 
     /// A digest of everything that was fed to engines so far: equal seeds, equal digests.
     pub fn digest(&self) -> String {
-        self.digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.digest
+            .clone()
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Starts a machine's daemon from what is on its disk.
     pub fn boot(&mut self, node: NodeId) {
-        let seeds = self
-            .machines
-            .iter()
-            .next()
-            .map(|(first, machine)| Seed { node: *first, addrs: machine.fixed.addrs.clone() });
+        let seeds = self.machines.iter().next().map(|(first, machine)| Seed {
+            node: *first,
+            addrs: machine.fixed.addrs.clone(),
+        });
         let seed = self.rng.random();
-        let Some(machine) = self.machines.get_mut(&node) else { return };
+        let Some(machine) = self.machines.get_mut(&node) else {
+            return;
+        };
         let saved = Saved {
-            rows: machine.disk.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            rows: machine
+                .disk
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
             held: machine.held(),
         };
         let config = Config {
@@ -206,14 +174,20 @@ impl World {
         // What is to be durable before anything else happens is so at once: the daemon waits.
         write(&mut machine.disk, std::mem::take(&mut fx.saves));
         let jitter = Duration::from_micros(self.rng.random_range(0..1_000_000));
-        self.push(self.now + jitter, node, What::Input(Input::Sample(HostSample::default())));
+        self.push(
+            self.now + jitter,
+            node,
+            What::Input(Input::Sample(HostSample::default())),
+        );
         self.carry_out(node, fx);
         self.schedule(node);
     }
 
     /// Kills a machine's daemon, with its tasks or without; its links break at once.
     pub fn kill(&mut self, node: NodeId, tasks_too: bool) {
-        let Some(machine) = self.machines.get_mut(&node) else { return };
+        let Some(machine) = self.machines.get_mut(&node) else {
+            return;
+        };
         machine.engine = None;
         machine.life += 1;
         if tasks_too {
@@ -239,14 +213,20 @@ impl World {
     pub fn command(&mut self, node: NodeId, command: Command) -> RequestId {
         self.requests += 1;
         let request = self.requests;
-        self.push(self.now, node, What::Input(Input::Command { request, command }));
+        self.push(
+            self.now,
+            node,
+            What::Input(Input::Command { request, command }),
+        );
         request
     }
 
     /// Submits a job and runs until it is acknowledged.
     pub fn submit(&mut self, node: NodeId, spec: JobSpec) -> Result<JobId, CommandError> {
         let request = self.command(node, Command::Submit(spec));
-        self.run_until(Duration::from_secs(1), |world| world.replies.contains_key(&request));
+        self.run_until(Duration::from_secs(1), |world| {
+            world.replies.contains_key(&request)
+        });
         match self.replies.get(&request) {
             Some(Ok(Reply::Submitted { job, .. })) => Ok(*job),
             Some(Err(error)) => Err(error.clone()),
@@ -287,7 +267,11 @@ impl World {
 
     /// Whether each running daemon sees all others that run, and nobody else, alive.
     pub fn is_formed(&self) -> bool {
-        let up: Vec<_> = self.machines.iter().filter_map(|(n, m)| Some((n, m.engine.as_ref()?))).collect();
+        let up: Vec<_> = self
+            .machines
+            .iter()
+            .filter_map(|(n, m)| Some((n, m.engine.as_ref()?)))
+            .collect();
         up.iter().all(|(_, engine)| {
             let alive = engine
                 .gossip()
@@ -299,8 +283,12 @@ impl World {
 
     /// What must hold after every event: no node runs more than it has.
     fn check(&self, node: NodeId) {
-        let Some(machine) = self.machines.get(&node) else { return };
-        let Some(engine) = &machine.engine else { return };
+        let Some(machine) = self.machines.get(&node) else {
+            return;
+        };
+        let Some(engine) = &machine.engine else {
+            return;
+        };
         let reserved = engine
             .held()
             .fold(Resources::default(), |sum, held| sum.plus(&held.reserves));
@@ -312,10 +300,16 @@ impl World {
         );
     }
 
-    fn push(&mut self, at: Time, node: NodeId, what: What) {
+    pub(super) fn push(&mut self, at: Time, node: NodeId, what: What) {
         let life = self.machines.get(&node).map_or(0, |machine| machine.life);
         self.seq += 1;
-        self.queue.push(Reverse(Queued { at, seq: self.seq, node, life, what }));
+        self.queue.push(Reverse(Queued {
+            at,
+            seq: self.seq,
+            node,
+            life,
+            what,
+        }));
     }
 
     /// Handles the next event if it comes before `end`.
@@ -323,8 +317,14 @@ impl World {
         if self.queue.peek().is_none_or(|Reverse(next)| next.at > end) {
             return false;
         }
-        let Some(Reverse(next)) = self.queue.pop() else { return false };
-        self.standing = if next.at > self.now { 0 } else { self.standing + 1 };
+        let Some(Reverse(next)) = self.queue.pop() else {
+            return false;
+        };
+        self.standing = if next.at > self.now {
+            0
+        } else {
+            self.standing + 1
+        };
         assert!(
             self.standing < LIVELOCK,
             "at {} time stands still at node {:?}: {}",
@@ -333,7 +333,9 @@ impl World {
             next.what.describe()
         );
         self.now = next.at.max(self.now);
-        let Some(machine) = self.machines.get_mut(&next.node) else { return true };
+        let Some(machine) = self.machines.get_mut(&next.node) else {
+            return true;
+        };
         let daemon_gone = machine.life != next.life || machine.engine.is_none();
         match next.what {
             What::TaskEnds(task, epoch) => self.task_ends(next.node, task, epoch),
@@ -346,7 +348,12 @@ impl World {
             what if machine.paused > self.now => {
                 let at = machine.paused;
                 self.seq += 1;
-                let queued = Queued { at, seq: self.seq, what, ..next };
+                let queued = Queued {
+                    at,
+                    seq: self.seq,
+                    what,
+                    ..next
+                };
                 self.queue.push(Reverse(queued));
             }
             What::Input(input) => self.feed(next.node, input),
@@ -362,14 +369,22 @@ impl World {
     fn feed(&mut self, node: NodeId, input: Input) {
         self.record(node, &input);
         if matches!(input, Input::Sample(_)) {
-            self.push(self.now + SAMPLE, node, What::Input(Input::Sample(HostSample::default())));
+            self.push(
+                self.now + SAMPLE,
+                node,
+                What::Input(Input::Sample(HostSample::default())),
+            );
         }
-        let Some(machine) = self.machines.get_mut(&node) else { return };
+        let Some(machine) = self.machines.get_mut(&node) else {
+            return;
+        };
         let input = match input {
             Input::Sample(_) => Input::Sample(sample(machine)),
             input => input,
         };
-        let Some(engine) = &mut machine.engine else { return };
+        let Some(engine) = &mut machine.engine else {
+            return;
+        };
         let mut fx = Effects::default();
         engine.handle(self.now, input, &mut fx);
         engine.tick(self.now, &mut fx);
@@ -380,10 +395,17 @@ impl World {
     }
 
     fn tick(&mut self, node: NodeId) {
-        let Some(machine) = self.machines.get_mut(&node) else { return };
+        let Some(machine) = self.machines.get_mut(&node) else {
+            return;
+        };
         machine.wake = None;
-        let Some(engine) = &mut machine.engine else { return };
-        if engine.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+        let Some(engine) = &mut machine.engine else {
+            return;
+        };
+        if engine
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
             let mut fx = Effects::default();
             engine.tick(self.now, &mut fx);
             self.handled += 1;
@@ -394,146 +416,20 @@ impl World {
 
     /// Queues a tick for the engine's next deadline, unless an earlier one is queued.
     fn schedule(&mut self, node: NodeId) {
-        let Some(machine) = self.machines.get_mut(&node) else { return };
-        let Some(engine) = &machine.engine else { return };
-        let Some(deadline) = engine.next_deadline() else { return };
+        let Some(machine) = self.machines.get_mut(&node) else {
+            return;
+        };
+        let Some(engine) = &machine.engine else {
+            return;
+        };
+        let Some(deadline) = engine.next_deadline() else {
+            return;
+        };
         let at = deadline.max(self.now);
         if machine.wake.is_none_or(|wake| wake > at) {
             machine.wake = Some(at);
             self.push(at, node, What::Tick);
         }
-    }
-
-    fn carry_out(&mut self, node: NodeId, fx: Effects) {
-        self.act(node, fx.now);
-        if fx.saves.is_empty() && fx.lazy.is_empty() {
-            self.act(node, fx.after);
-            return;
-        }
-        let (least, most) = (self.options.sync.0.as_micros(), self.options.sync.1.as_micros());
-        let took = self.rng.random_range(least..=most);
-        let took = Duration::from_micros(u64::try_from(took).unwrap_or(u64::MAX));
-        let Some(machine) = self.machines.get_mut(&node) else { return };
-        let start = machine.disk_free.max(self.now);
-        machine.disk_free = start + took;
-        let at = machine.disk_free;
-        let mut saves = fx.saves;
-        saves.extend(fx.lazy);
-        self.push(at, node, What::Synced { saves, after: fx.after });
-    }
-
-    fn act(&mut self, node: NodeId, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Send { to, bytes, .. } => self.send(node, to, bytes),
-                Effect::Dial { peer, .. } => {
-                    let delay = self.network.one_way(&mut self.rng);
-                    if self.network.passes(node, peer) && self.network.passes(peer, node) {
-                        self.push(self.now + delay, node, What::DialArrives(peer));
-                    } else {
-                        let failed = Input::DialFailed { peer, refused: false };
-                        let at = self.now + Duration::from_secs(2);
-                        self.push(at, node, What::Input(failed));
-                    }
-                }
-                Effect::HangUp(peer) => self.hang_up(node, peer),
-                Effect::Start { task, epoch, spec } => self.start(node, task, epoch, &spec),
-                Effect::StopTask { task, epoch, outcome } => {
-                    self.stop_task(node, task, epoch, outcome);
-                }
-                Effect::Forget(tasks) => {
-                    let Some(machine) = self.machines.get_mut(&node) else { continue };
-                    for (task, epoch) in tasks {
-                        let over = |runs: &Runs| runs.epoch == epoch && runs.ended.is_some();
-                        if machine.tasks.get(&task).is_some_and(over) {
-                            machine.tasks.remove(&task);
-                        }
-                    }
-                }
-                Effect::Reply { request, reply } => {
-                    self.replies.insert(request, reply);
-                }
-                Effect::Confirm(job) => {
-                    self.push(self.now, node, What::Input(Input::Durable(job)));
-                }
-                Effect::Event(event) => self.events.push((self.now, node, event)),
-                Effect::Left => self.kill(node, false),
-            }
-        }
-    }
-
-    fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
-        if from == to {
-            self.push(self.now, to, What::Input(Input::Frame { from, bytes }));
-            return;
-        }
-        for at in self.network.carry(self.now, from, to, &mut self.rng) {
-            let bytes = bytes.clone();
-            self.push(at, to, What::Input(Input::Frame { from, bytes }));
-        }
-    }
-
-    fn dial_arrives(&mut self, from: NodeId, to: NodeId) {
-        let up = self.machines.get(&to).is_some_and(|machine| machine.engine.is_some());
-        let delay = self.network.one_way(&mut self.rng);
-        if !up {
-            let failed = Input::DialFailed { peer: to, refused: true };
-            self.push(self.now + delay, from, What::Input(failed));
-        } else if self.network.link(from, to) {
-            self.push(self.now + delay, from, What::Input(Input::LinkUp(to)));
-            self.push(self.now, to, What::Input(Input::LinkUp(from)));
-        }
-    }
-
-    fn hang_up(&mut self, node: NodeId, peer: NodeId) {
-        if self.network.unlink(node, peer) {
-            let delay = self.network.one_way(&mut self.rng);
-            self.push(self.now, node, What::Input(Input::LinkDown(peer)));
-            self.push(self.now + delay, peer, What::Input(Input::LinkDown(node)));
-        }
-    }
-
-    fn start(&mut self, node: NodeId, task: TaskId, epoch: u64, spec: &JobSpec) {
-        let spawn = Duration::from_micros(self.rng.random_range(300..1_500));
-        let (length, outcome) = script(spec);
-        let Some(machine) = self.machines.get_mut(&node) else { return };
-        if machine.tasks.get(&task).is_some_and(|runs| runs.epoch >= epoch) {
-            return;
-        }
-        let ends = self.now + spawn + length;
-        machine.tasks.insert(task, Runs { epoch, ends, outcome, ended: None });
-        self.starts.entry(task).or_default().push((self.now, node));
-        let started = Input::Task(TaskEvent::Started { task, epoch });
-        self.push(self.now + spawn, node, What::Input(started));
-        self.push(ends, node, What::TaskEnds(task, epoch));
-    }
-
-    fn stop_task(&mut self, node: NodeId, task: TaskId, epoch: u64, outcome: Outcome) {
-        let Some(machine) = self.machines.get_mut(&node) else { return };
-        let soon = self.now + Duration::from_millis(5);
-        match machine.tasks.get_mut(&task) {
-            Some(runs) if runs.epoch == epoch && runs.ended.is_none() => {
-                runs.ends = soon;
-                runs.outcome = outcome;
-                self.push(soon, node, What::TaskEnds(task, epoch));
-            }
-            _ => {
-                let ended = TaskEvent::Ended { task, epoch, outcome: Outcome::Lost };
-                self.push(soon, node, What::Input(Input::Task(ended)));
-            }
-        }
-    }
-
-    fn task_ends(&mut self, node: NodeId, task: TaskId, epoch: u64) {
-        let Some(machine) = self.machines.get_mut(&node) else { return };
-        let Some(runs) = machine.tasks.get_mut(&task) else { return };
-        if runs.epoch != epoch || runs.ended.is_some() || runs.ends > self.now {
-            return;
-        }
-        runs.ended = Some(runs.outcome.clone());
-        let outcome = runs.outcome.clone();
-        let ended = Input::Task(TaskEvent::Ended { task, epoch, outcome });
-        self.push(self.now, node, What::Input(ended));
     }
 
     fn record(&mut self, node: NodeId, input: &Input) {
@@ -546,15 +442,6 @@ impl World {
             }
             other => self.digest.update(starling_wire::encode(other)),
         }
-    }
-}
-
-fn write(disk: &mut BTreeMap<Vec<u8>, Vec<u8>>, saves: Vec<Save>) {
-    for save in saves {
-        match save.value {
-            Some(value) => disk.insert(save.key, value),
-            None => disk.remove(&save.key),
-        };
     }
 }
 

@@ -158,7 +158,11 @@ impl World {
         let mut world = Self::new(seed, n, GossipConfig::default());
         world.run_until_joined(Duration::from_secs(30));
         // Some are settled for long: allowances of the start are gone.
-        let old = if seed % 4 == 0 { 25_000 } else { 1_000 };
+        let old = if seed.is_multiple_of(4) {
+            25_000
+        } else {
+            1_000
+        };
         let phase = old + world.rng.random_range(0..2_000);
         world.run(Duration::from_millis(phase));
         world.changes.clear();
@@ -192,7 +196,11 @@ impl World {
 
     pub fn is_joined(&self) -> bool {
         let running: Vec<&Node> = self.nodes.iter().filter(|node| node.running).collect();
-        let links = if running.len() > 64 { 4 } else { running.len() - 1 };
+        let links = if running.len() > 64 {
+            4
+        } else {
+            running.len() - 1
+        };
         running.iter().all(|node| {
             node.linked.len() >= links
                 && running.iter().all(|other| {
@@ -210,10 +218,8 @@ impl World {
             text.push_str(&format!("{index} links {:?}:", node.linked));
             for other in &self.nodes {
                 let member = node.gossip.member(&other.id);
-                text.push_str(&member.map_or(" -".into(), |member| {
-                    let fixed = if member.fixed.is_some() { "" } else { "?" };
-                    format!(" {:?}{fixed}", member.state)
-                }));
+                let state = member.map(|member| (member.state, member.fixed.is_some()));
+                text.push_str(&format!(" {state:?}"));
             }
             text.push_str(&format!(" {:?}\n", node.gossip.counters()));
         }
@@ -272,6 +278,9 @@ impl World {
 
     /// Stops a process for a while; what arrives meanwhile waits for it.
     pub fn pause(&mut self, index: usize, time: Duration) {
+        if self.nodes[index].paused.is_some() {
+            return;
+        }
         self.nodes[index].paused = Some(Vec::new());
         let life = self.nodes[index].life;
         self.push(self.now + time, Event::Resume(index, life));
@@ -386,7 +395,10 @@ impl World {
         let node = &mut self.nodes[index];
         node.gossip.tick(now, &mut out);
         let next = node.gossip.next_deadline();
-        assert!(next.is_none_or(|next| next > now), "a tick without progress");
+        assert!(
+            next.is_none_or(|next| next > now),
+            "a tick without progress"
+        );
         self.settle(index, out);
     }
 

@@ -5,13 +5,14 @@
 //! once, and carries the effects out in the order that the engine's contract asks for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use starling_engine::{
     CommandError, Effect, Effects, Engine, HostSample, Input, Reply, RequestId, TaskEvent,
 };
 use starling_exec::{ExecEvent, Executor, Launch};
 use starling_net::{Net, NetEvent};
-use starling_wire::{JobSpec, NodeId, NodeStatic};
+use starling_wire::{JobSpec, NodeId, NodeStatic, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
@@ -21,6 +22,11 @@ use crate::cluster::views;
 
 /// The most inputs taken in before the engine's effects are carried out.
 const BATCH: usize = 256;
+
+/// How long a refusal is not logged again.
+const TELL_AGAIN: Duration = Duration::from_secs(600);
+/// The most refusals that are remembered for that.
+const MAX_TOLD: usize = 256;
 
 /// What the driver is made of.
 pub(crate) struct Parts {
@@ -63,6 +69,8 @@ pub(crate) struct Driver {
     /// Inputs that the driver itself made: frames to this node, and durability.
     own: VecDeque<Input>,
     launches: Vec<Launch>,
+    /// Refusals that were logged lately.
+    told: BTreeMap<String, Time>,
     left: bool,
 }
 
@@ -79,6 +87,7 @@ impl Driver {
             last_request: 0,
             own: VecDeque::new(),
             launches: Vec::new(),
+            told: BTreeMap::new(),
             left: false,
             parts,
         };
@@ -194,7 +203,11 @@ impl Driver {
             }
             NetEvent::Discovered { peer, addr } => Input::Discovered { peer, addr },
             NetEvent::Refused { addr, reason } => {
-                tracing::warn!(%addr, "{reason}");
+                if self.is_news(&addr, &reason) {
+                    tracing::warn!(%addr, "{reason}");
+                } else {
+                    tracing::debug!(%addr, "{reason}");
+                }
                 self.parts.join.send_if_modified(|join| {
                     join.refused = Some(reason);
                     !join.linked
@@ -212,6 +225,16 @@ impl Driver {
             }
         };
         self.feed(input, fx);
+    }
+
+    /// Whether this refusal was not told lately: a stranger on the same LAN knocks for ever.
+    fn is_news(&mut self, addr: &str, reason: &str) -> bool {
+        let now = self.parts.clock.now();
+        self.told.retain(|_, at| now.since(*at) < TELL_AGAIN);
+        // The port of whoever knocks is another each time.
+        let host = addr.split("/tcp/").next().unwrap_or(addr);
+        let key = format!("{host} {reason}");
+        self.told.len() < MAX_TOLD && self.told.insert(key, now).is_none()
     }
 
     fn exec_event(&mut self, event: ExecEvent, fx: &mut Effects) {
@@ -307,7 +330,7 @@ impl Driver {
 
     /// Lets the disk and the network finish.
     async fn finish(mut self) {
-        let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(2);
+        let patience = tokio::time::Instant::now() + Duration::from_secs(2);
         while !self.parts.journal.is_idle() {
             self.parts.journal.tick();
             let due = self.parts.journal.deadline().unwrap_or(patience).min(patience);

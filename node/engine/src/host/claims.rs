@@ -37,7 +37,17 @@ impl Host {
         }
         let room = self.room(&spec.need, ctx);
         let load = self.load(&ctx.gossip.my_fixed().capacity);
-        ctx.send(owner, JobMessage::Claimed { request, job, accepted, refused, room, load });
+        ctx.send(
+            owner,
+            JobMessage::Claimed {
+                request,
+                job,
+                accepted,
+                refused,
+                room,
+                load,
+            },
+        );
     }
 
     /// Whether the placement is taken; `Ok(true)` if it is held already.
@@ -48,7 +58,11 @@ impl Host {
         spec: &JobSpec,
         ctx: &mut Ctx<'_>,
     ) -> Result<bool, Refusal> {
-        if self.graves.get(&task).is_some_and(|buried| *buried >= epoch) {
+        if self
+            .graves
+            .get(&task)
+            .is_some_and(|buried| *buried >= epoch)
+        {
             return Err(Refusal::Stale);
         }
         if let Some(held) = self.held.get(&task) {
@@ -68,7 +82,11 @@ impl Host {
             return Err(Refusal::Draining);
         }
         let fixed = ctx.gossip.my_fixed();
-        if !spec.constraints.iter().all(|constraint| constraint.met_by(&fixed.labels)) {
+        if !spec
+            .constraints
+            .iter()
+            .all(|constraint| constraint.met_by(&fixed.labels))
+        {
             return Err(Refusal::Constraint);
         }
         if self.held.len() >= MAX_HELD || !spec.need.fits(&self.free(&fixed.capacity)) {
@@ -85,7 +103,12 @@ impl Host {
         spec: &Arc<JobSpec>,
         ctx: &mut Ctx<'_>,
     ) {
-        let row = HeldRow { epoch, owner, need: spec.need, since: ctx.now };
+        let row = HeldRow {
+            epoch,
+            owner,
+            need: spec.need,
+            since: ctx.now,
+        };
         ctx.fx.lazy.push(saved::save_held(task, &row));
         self.hold(
             task,
@@ -100,24 +123,29 @@ impl Host {
                 resending: false,
             },
         );
-        ctx.fx.now.push(Effect::Start { task, epoch, spec: Arc::clone(spec) });
+        ctx.fx.now.push(Effect::Start {
+            task,
+            epoch,
+            spec: Arc::clone(spec),
+        });
     }
 
     /// Begins to stop a placement.
     pub(super) fn stop(&mut self, task: TaskId, outcome: Outcome, ctx: &mut Ctx<'_>) {
-        let Some(held) = self.held.get_mut(&task) else { return };
+        let Some(held) = self.held.get_mut(&task) else {
+            return;
+        };
         if matches!(held.stage, Stage::Starting | Stage::Running) {
             held.stage = Stage::Stopping;
-            ctx.fx.now.push(Effect::StopTask { task, epoch: held.epoch, outcome });
+            ctx.fx.now.push(Effect::StopTask {
+                task,
+                epoch: held.epoch,
+                outcome,
+            });
         }
     }
 
-    pub(super) fn halt(
-        &mut self,
-        from: NodeId,
-        tasks: Vec<(TaskId, Epoch)>,
-        ctx: &mut Ctx<'_>,
-    ) {
+    pub(super) fn halt(&mut self, from: NodeId, tasks: Vec<(TaskId, Epoch)>, ctx: &mut Ctx<'_>) {
         let mut gone = Vec::new();
         for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
             match self.held.get(&task) {
@@ -131,7 +159,10 @@ impl Host {
                 Some(_) => {}
                 None => {
                     self.bury(task, epoch);
-                    let phase = Phase::Ended { outcome: Outcome::Stopped, ran_us: 0 };
+                    let phase = Phase::Ended {
+                        outcome: Outcome::Stopped,
+                        ran_us: 0,
+                    };
                     gone.push(Report { task, epoch, phase });
                 }
             }

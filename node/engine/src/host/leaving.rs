@@ -15,9 +15,19 @@ impl Host {
         self.drain_deadline = deadline.filter(|_| on).map(|deadline| ctx.now + deadline);
         self.freed = !on;
         ctx.fx.saves.push(saved::save_draining(on));
-        let kind = if on { EventKind::Draining } else { EventKind::Undrained };
+        let kind = if on {
+            EventKind::Draining
+        } else {
+            EventKind::Undrained
+        };
         let node = Some(ctx.me);
-        ctx.event(Event { kind, job: None, task: None, node, detail: String::new() });
+        ctx.event(Event {
+            kind,
+            job: None,
+            task: None,
+            node,
+            detail: String::new(),
+        });
     }
 
     /// Moves every task off; [`Host::has_left`] tells when that is done.
@@ -37,13 +47,18 @@ impl Host {
     /// once.
     pub(crate) fn has_left(&mut self, now: Time) -> bool {
         let done = !self.left
-            && self.leaving.is_some_and(|deadline| self.held.is_empty() || now >= deadline);
+            && self
+                .leaving
+                .is_some_and(|deadline| self.held.is_empty() || now >= deadline);
         self.left |= done;
         done
     }
 
     pub(super) fn drain_tick(&mut self, ctx: &mut Ctx<'_>) {
-        if self.drain_deadline.is_some_and(|deadline| deadline <= ctx.now) {
+        if self
+            .drain_deadline
+            .is_some_and(|deadline| deadline <= ctx.now)
+        {
             self.drain_deadline = None;
             self.evict_all(ctx);
         }

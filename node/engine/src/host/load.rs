@@ -36,7 +36,8 @@ impl Host {
         if self.draining {
             return 0;
         }
-        self.free(&ctx.gossip.my_fixed().capacity).room_for(need, MAX_ROOM)
+        self.free(&ctx.gossip.my_fixed().capacity)
+            .room_for(need, MAX_ROOM)
     }
 
     /// This node's load, exact.
@@ -46,7 +47,10 @@ impl Host {
             idle_cpu: capacity.cpu.saturating_sub(self.cpu_used),
             running: self.running,
             queue: u32::try_from(self.waiters.len()).unwrap_or(u32::MAX),
-            pressure: self.sample.map(|sample| sample.pressure).unwrap_or_default(),
+            pressure: self
+                .sample
+                .map(|sample| sample.pressure)
+                .unwrap_or_default(),
             draining: self.draining,
         }
     }
@@ -69,7 +73,11 @@ impl Host {
 }
 
 const fn floor_to(value: u64, step: u64) -> u64 {
-    if step == 0 { value } else { value - value % step }
+    if step == 0 {
+        value
+    } else {
+        value - value % step
+    }
 }
 
 fn rough_pressure(pressure: Pressure) -> Pressure {

@@ -31,7 +31,9 @@ impl Host {
             }
         };
         for (owner, task) in std::mem::take(&mut self.unsent) {
-            let Some(held) = self.held.get_mut(&task) else { continue };
+            let Some(held) = self.held.get_mut(&task) else {
+                continue;
+            };
             if batch_owner != Some(owner) || batch.len() == MAX_TASKS {
                 send(batch_owner, &mut batch, ctx);
                 batch_owner = Some(owner);
@@ -51,11 +53,17 @@ impl Host {
         let load = self.load(&capacity);
         let mut promised = load;
         for _ in 0..self.waiters.len() {
-            let Some(waiter) = self.waiters.pop_front() else { break };
+            let Some(waiter) = self.waiters.pop_front() else {
+                break;
+            };
             if ctx.alive(&waiter.owner).is_none() {
                 continue;
             }
-            let room = if self.draining { 0 } else { promised.free.room_for(&waiter.need, 64) };
+            let room = if self.draining {
+                0
+            } else {
+                promised.free.room_for(&waiter.need, 64)
+            };
             if room == 0 {
                 self.waiters.push_back(waiter);
                 continue;
@@ -63,13 +71,22 @@ impl Host {
             for _ in 0..room {
                 promised.free = promised.free.minus(&waiter.need);
             }
-            ctx.send(waiter.owner, JobMessage::Room { request: 0, room, load });
+            ctx.send(
+                waiter.owner,
+                JobMessage::Room {
+                    request: 0,
+                    room,
+                    load,
+                },
+            );
         }
     }
 
     /// A report may have been lost: tell it again, unless nobody is there to hear it.
     pub(super) fn report_again(&mut self, task: TaskId, ctx: &mut Ctx<'_>) {
-        let Some(held) = self.held.get_mut(&task) else { return };
+        let Some(held) = self.held.get_mut(&task) else {
+            return;
+        };
         held.resending = false;
         if held.noted && !held.is_over() {
             return;
@@ -99,7 +116,9 @@ impl Host {
         ctx: &mut Ctx<'_>,
     ) {
         for (task, epoch, end) in items.into_iter().take(MAX_TASKS) {
-            let Some(held) = self.current(task, epoch) else { continue };
+            let Some(held) = self.current(task, epoch) else {
+                continue;
+            };
             if held.owner != from {
                 continue;
             }
@@ -112,12 +131,7 @@ impl Host {
     }
 
     /// The owner believes that these are held here: say how each is.
-    pub(super) fn audit(
-        &mut self,
-        from: NodeId,
-        tasks: Vec<(TaskId, Epoch)>,
-        ctx: &mut Ctx<'_>,
-    ) {
+    pub(super) fn audit(&mut self, from: NodeId, tasks: Vec<(TaskId, Epoch)>, ctx: &mut Ctx<'_>) {
         let mut lost = Vec::new();
         for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
             match self.current(task, epoch) {
@@ -127,7 +141,10 @@ impl Host {
                 Some(_) => {}
                 None => {
                     self.bury(task, epoch);
-                    let phase = Phase::Ended { outcome: Outcome::Lost, ran_us: 0 };
+                    let phase = Phase::Ended {
+                        outcome: Outcome::Lost,
+                        ran_us: 0,
+                    };
                     lost.push(Report { task, epoch, phase });
                 }
             }
@@ -144,9 +161,16 @@ fn report(task: TaskId, held: &Held) -> Report {
         Stage::Ended(outcome) => {
             let ran = held.ended.unwrap_or(held.since).since(held.since);
             let ran_us = u64::try_from(ran.as_micros()).unwrap_or(u64::MAX);
-            Phase::Ended { outcome: outcome.clone(), ran_us }
+            Phase::Ended {
+                outcome: outcome.clone(),
+                ran_us,
+            }
         }
         _ => Phase::Running,
     };
-    Report { task, epoch: held.epoch, phase }
+    Report {
+        task,
+        epoch: held.epoch,
+        phase,
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use starling_gossip::{Member, MemberState};
 use starling_placement::plan::{Known, MAX_PROBES, sample_size};
@@ -20,8 +21,13 @@ use crate::job::{Job, TaskState};
 
 /// The most tasks that one round places.
 const ROUND_TASKS: u32 = 256;
-/// How long a job that found no room waits before it looks again by itself.
-const BLOCKED: std::time::Duration = std::time::Duration::from_secs(1);
+/// The most rounds under way at a time; further jobs wait for their turn.
+const MAX_ROUNDS: usize = 64;
+/// How long a job that found no room waits before it looks again by itself; it doubles with each
+/// round in vain, since whoever gets room offers it.
+const BLOCKED: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const BLOCKED_MAX: Duration = Duration::from_secs(16);
 
 /// A round of probes for some tasks of one job.
 pub(super) struct Round {
@@ -48,6 +54,7 @@ impl Owner {
             .iter()
             .filter(|(_, p)| p.round.is_none() && p.blocked.is_none() && !p.ready.is_empty())
             .map(|(key, _)| *key)
+            .take(MAX_ROUNDS.saturating_sub(self.rounds.len()))
             .collect();
         for key in keys {
             self.start_round(key, ctx);
@@ -60,25 +67,48 @@ impl Owner {
             self.placing.remove(&key);
             return;
         };
-        let Some(placing) = self.placing.get_mut(&key) else { return };
-        let count = u32::try_from(placing.ready.len()).unwrap_or(u32::MAX).min(ROUND_TASKS);
-        let need = Need { resources: job.spec.need, constraints: &job.spec.constraints };
+        let Some(placing) = self.placing.get_mut(&key) else {
+            return;
+        };
+        let count = u32::try_from(placing.ready.len())
+            .unwrap_or(u32::MAX)
+            .min(ROUND_TASKS);
+        let need = Need {
+            resources: job.spec.need,
+            constraints: &job.spec.constraints,
+        };
         let view: Vec<_> = ctx.gossip.members().filter_map(known).collect();
-        let ages: std::time::Duration = view.iter().map(|known| known.age).sum();
+        let ages: Duration = view.iter().map(|known| known.age).sum();
         let age = ages / u32::try_from(view.len()).unwrap_or(u32::MAX).max(1);
         let sample = sample_size(age, self.mean_service);
         let plan = plan(&need, count, &view, sample, &self.fit, ctx.rng);
-        let asked: Vec<_> =
-            plan.candidates.iter().take(plan.probes).map(|candidate| candidate.node).collect();
+        let asked: Vec<_> = plan
+            .candidates
+            .iter()
+            .take(plan.probes)
+            .map(|candidate| candidate.node)
+            .collect();
         placing.round = Some(request);
         let resources = job.spec.need;
         let deadline = ctx.now + ctx.config.probe_timeout;
         let answers = BTreeMap::new();
-        let round = Round { job: key.1, plan, asked: asked.clone(), deadline, answers };
+        let round = Round {
+            job: key.1,
+            plan,
+            asked: asked.clone(),
+            deadline,
+            answers,
+        };
         self.rounds.insert(request, round);
         self.timers.insert((deadline, Timer::Round(request)));
         for node in &asked {
-            ctx.send(*node, JobMessage::Probe { request, need: resources });
+            ctx.send(
+                *node,
+                JobMessage::Probe {
+                    request,
+                    need: resources,
+                },
+            );
         }
         if asked.is_empty() {
             self.decide(request, ctx);
@@ -94,7 +124,9 @@ impl Owner {
         load: NodeLoad,
         ctx: &mut Ctx<'_>,
     ) {
-        let Some(round) = self.rounds.get_mut(&request) else { return };
+        let Some(round) = self.rounds.get_mut(&request) else {
+            return;
+        };
         if round.asked.contains(&from) {
             round.answers.insert(from, (load, room));
             self.decide_if_complete(request, ctx);
@@ -102,9 +134,8 @@ impl Owner {
     }
 
     pub(super) fn decide_if_complete(&mut self, request: u64, ctx: &mut Ctx<'_>) {
-        let over = |round: &Round| {
-            round.answers.len() == round.asked.len() || round.deadline <= ctx.now
-        };
+        let over =
+            |round: &Round| round.answers.len() == round.asked.len() || round.deadline <= ctx.now;
         if self.rounds.get(&request).is_some_and(over) {
             self.decide(request, ctx);
         }
@@ -112,34 +143,58 @@ impl Owner {
 
     /// Deals the tasks of a round out among those that answered, and claims.
     pub(super) fn decide(&mut self, request: u64, ctx: &mut Ctx<'_>) {
-        let Some(round) = self.rounds.get(&request) else { return };
-        let Some(job) = self.jobs.get(&round.job) else { return };
+        let Some(round) = self.rounds.get(&request) else {
+            return;
+        };
+        let Some(job) = self.jobs.get(&round.job) else {
+            return;
+        };
         if !job.durable {
             // Nothing runs for a job that a crash could make unheard of; `durable` comes back here.
             return;
         }
-        let Some(round) = self.rounds.remove(&request) else { return };
-        let Some(job) = self.jobs.get(&round.job) else { return };
+        let Some(round) = self.rounds.remove(&request) else {
+            return;
+        };
+        let Some(job) = self.jobs.get(&round.job) else {
+            return;
+        };
         let key = (job.submitted, job.id);
-        let Some(placing) = self.placing.get_mut(&key) else { return };
+        let Some(placing) = self.placing.get_mut(&key) else {
+            return;
+        };
         placing.round = None;
-        let ready = u32::try_from(placing.ready.len()).unwrap_or(u32::MAX).min(ROUND_TASKS);
+        let ready = u32::try_from(placing.ready.len())
+            .unwrap_or(u32::MAX)
+            .min(ROUND_TASKS);
 
-        let need = Need { resources: job.spec.need, constraints: &job.spec.constraints };
+        let need = Need {
+            resources: job.spec.need,
+            constraints: &job.spec.constraints,
+        };
         let answers: Vec<_> = round
             .asked
             .iter()
             .filter_map(|node| {
                 let (load, room) = round.answers.get(node)?;
                 let fixed = ctx.gossip.member(node)?.fixed?;
-                let facts = NodeFacts { capacity: fixed.capacity, labels: &fixed.labels };
-                Some(Answer { node: *node, facts, load: *load, room: *room })
+                let facts = NodeFacts {
+                    capacity: fixed.capacity,
+                    labels: &fixed.labels,
+                };
+                Some(Answer {
+                    node: *node,
+                    facts,
+                    load: *load,
+                    room: *room,
+                })
             })
             .collect();
         let given = share(&need, ready, &answers, &self.fit);
         let placed: u32 = given.iter().sum();
-        let decision =
-            Arc::new(explain(&round, &need, &answers, &given, &self.fit, placed, ctx.now));
+        let decision = Arc::new(explain(
+            &round, &need, &answers, &given, &self.fit, placed, ctx.now,
+        ));
         let wins: Vec<_> = answers
             .iter()
             .zip(&given)
@@ -163,13 +218,20 @@ impl Owner {
         decision: Option<&Arc<Decision<NodeId>>>,
         ctx: &mut Ctx<'_>,
     ) {
-        let Some(placing) = self.placing.get_mut(&key) else { return };
-        let Some(job) = self.jobs.get_mut(&key.1) else { return };
+        let Some(placing) = self.placing.get_mut(&key) else {
+            return;
+        };
+        let Some(job) = self.jobs.get_mut(&key.1) else {
+            return;
+        };
+        placing.in_vain = 0;
         let mut tasks = Vec::new();
         while tasks.len() < count as usize
             && let Some(index) = placing.ready.pop_first()
         {
-            let Some(last) = job.task(index).map(|task| task.epoch) else { continue };
+            let Some(last) = job.task(index).map(|task| task.epoch) else {
+                continue;
+            };
             let epoch = job.next_epoch(last);
             job.set_state(index, TaskState::Starting);
             if let Some(task) = job.task_mut(index) {
@@ -187,7 +249,12 @@ impl Owner {
             job.waits = None;
         }
         for chunk in tasks.chunks(MAX_TASKS) {
-            let claim = InFlight { job: key.1, node, tasks: chunk.to_vec(), tries: 1 };
+            let claim = InFlight {
+                job: key.1,
+                node,
+                tasks: chunk.to_vec(),
+                tries: 1,
+            };
             let request = self.request();
             self.send_claim(request, &claim, ctx);
             self.claims.insert(request, claim);
@@ -195,10 +262,21 @@ impl Owner {
     }
 
     pub(super) fn send_claim(&mut self, request: u64, claim: &InFlight, ctx: &mut Ctx<'_>) {
-        let Some(job) = self.jobs.get(&claim.job) else { return };
-        self.timers.insert((ctx.now + ctx.config.resend, Timer::Claim(request)));
+        let Some(job) = self.jobs.get(&claim.job) else {
+            return;
+        };
+        self.timers
+            .insert((ctx.now + ctx.config.resend, Timer::Claim(request)));
         let (spec, tasks) = (Arc::clone(&job.spec), claim.tasks.clone());
-        ctx.send(claim.node, JobMessage::Claim { request, job: claim.job, spec, tasks });
+        ctx.send(
+            claim.node,
+            JobMessage::Claim {
+                request,
+                job: claim.job,
+                spec,
+                tasks,
+            },
+        );
     }
 
     /// A node offers room, or tells its load by the way: tasks that wait bind to it now.
@@ -206,8 +284,13 @@ impl Owner {
         if self.placing.is_empty() || load.draining {
             return;
         }
-        let Some(fixed) = ctx.alive(&node).and_then(|member| member.fixed) else { return };
-        let facts = NodeFacts { capacity: fixed.capacity, labels: &fixed.labels };
+        let Some(fixed) = ctx.alive(&node).and_then(|member| member.fixed) else {
+            return;
+        };
+        let facts = NodeFacts {
+            capacity: fixed.capacity,
+            labels: &fixed.labels,
+        };
         let mut free = load.free;
         for claim in self.claims.values().filter(|claim| claim.node == node) {
             if let Some(job) = self.jobs.get(&claim.job) {
@@ -218,12 +301,20 @@ impl Owner {
         }
         let mut deals = Vec::new();
         for (key, placing) in &self.placing {
-            let Some(job) = self.jobs.get(&key.1) else { continue };
+            if free.cpu == 0 {
+                break;
+            }
+            let Some(job) = self.jobs.get(&key.1) else {
+                continue;
+            };
             // Only those that were left without room: the others are about to ask two nodes.
             if placing.round.is_some() || placing.blocked.is_none() || !job.durable {
                 continue;
             }
-            let need = Need { resources: job.spec.need, constraints: &job.spec.constraints };
+            let need = Need {
+                resources: job.spec.need,
+                constraints: &job.spec.constraints,
+            };
             if could_ever(&need, &facts).is_err() {
                 continue;
             }
@@ -244,7 +335,10 @@ impl Owner {
                     candidates: vec![Candidate {
                         node,
                         cached: self.fit.fit(
-                            &Need { resources: job.spec.need, constraints: &job.spec.constraints },
+                            &Need {
+                                resources: job.spec.need,
+                                constraints: &job.spec.constraints,
+                            },
                             &facts_of(ctx, &node, load),
                             load,
                         ),
@@ -267,17 +361,27 @@ impl Owner {
         decision: Arc<Decision<NodeId>>,
         ctx: &mut Ctx<'_>,
     ) {
-        let Some(job) = self.jobs.get_mut(&key.1) else { return };
+        let Some(job) = self.jobs.get_mut(&key.1) else {
+            return;
+        };
         let need = job.spec.need;
         let text = if round.plan.candidates.is_empty() {
             "a node that meets the constraints and takes tasks".to_owned()
         } else {
-            format!("{}m of CPU, {} MiB of memory free on one node", need.cpu, need.memory >> 20)
+            format!(
+                "{}m of CPU, {} MiB of memory free on one node",
+                need.cpu,
+                need.memory >> 20
+            )
         };
         job.waits = Some((decision, text));
         let placing: &mut Placing = self.placing.entry(key).or_default();
-        placing.blocked = Some(ctx.now + BLOCKED);
-        self.timers.insert((ctx.now + BLOCKED, Timer::Blocked(key.1)));
+        let pause = BLOCKED
+            .saturating_mul(1 << placing.in_vain.min(8))
+            .min(BLOCKED_MAX);
+        placing.in_vain += 1;
+        placing.blocked = Some(ctx.now + pause);
+        self.timers.insert((ctx.now + pause, Timer::Blocked(key.1)));
         for candidate in round.plan.candidates.iter().take(MAX_PROBES) {
             ctx.send(candidate.node, JobMessage::Wait { need });
         }
@@ -297,18 +401,32 @@ impl Owner {
 
 fn facts_of<'a>(ctx: &'a Ctx<'_>, node: &NodeId, load: &NodeLoad) -> NodeFacts<'a> {
     static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
-    ctx.gossip.member(node).and_then(|member| member.fixed).map_or(
-        NodeFacts { capacity: load.free, labels: &NO_LABELS },
-        |fixed| NodeFacts { capacity: fixed.capacity, labels: &fixed.labels },
-    )
+    ctx.gossip
+        .member(node)
+        .and_then(|member| member.fixed)
+        .map_or(
+            NodeFacts {
+                capacity: load.free,
+                labels: &NO_LABELS,
+            },
+            |fixed| NodeFacts {
+                capacity: fixed.capacity,
+                labels: &fixed.labels,
+            },
+        )
 }
 
 /// A member that may be planned with.
 fn known(member: Member<'_>) -> Option<Known<'_, NodeId>> {
-    let fixed = member.fixed.filter(|_| member.state == MemberState::Alive)?;
+    let fixed = member
+        .fixed
+        .filter(|_| member.state == MemberState::Alive)?;
     Some(Known {
         node: member.node,
-        facts: NodeFacts { capacity: fixed.capacity, labels: &fixed.labels },
+        facts: NodeFacts {
+            capacity: fixed.capacity,
+            labels: &fixed.labels,
+        },
         load: member.load,
         age: member.age,
     })
@@ -325,7 +443,10 @@ fn explain(
     now: Time,
 ) -> Decision<NodeId> {
     let ranked = round.plan.candidates.iter().map(|ranked| {
-        let answer = answers.iter().zip(given).find(|(answer, _)| answer.node == ranked.node);
+        let answer = answers
+            .iter()
+            .zip(given)
+            .find(|(answer, _)| answer.node == ranked.node);
         let verdict = match answer {
             Some((_, given)) if *given > 0 => Verdict::Chosen,
             Some((answer, _)) if answer.room == 0 && answer.load.draining => {

@@ -33,7 +33,9 @@ impl Owner {
             return;
         }
         for id in &open {
-            let Some(job) = self.jobs.get(id) else { continue };
+            let Some(job) = self.jobs.get(id) else {
+                continue;
+            };
             for (index, task) in (0..).zip(&job.tasks) {
                 if matches!(task.state, TaskState::Starting | TaskState::Running)
                     && let Some(node) = task.node
@@ -42,7 +44,8 @@ impl Owner {
                 }
             }
         }
-        self.timers.insert((ctx.now + ctx.config.recovery, Timer::Recovered));
+        self.timers
+            .insert((ctx.now + ctx.config.recovery, Timer::Recovered));
         self.ensure_audit(ctx);
         self.audit(ctx.me, ctx);
         for id in open {
@@ -64,9 +67,10 @@ impl Owner {
             .values()
             .filter(|job| job.state == JobState::Active)
             .flat_map(|job| {
-                (0..).zip(&job.tasks).filter_map(|(index, task)| {
-                    (task.state == TaskState::Pending).then(|| job.task_id(index))
-                })
+                (0..)
+                    .zip(&job.tasks)
+                    .filter(|(_, task)| task.state == TaskState::Pending)
+                    .map(|(index, _)| job.task_id(index))
             })
             .collect();
         for id in pending {
@@ -85,7 +89,8 @@ impl Owner {
             self.audit(node, ctx);
         }
         if self.open_tasks > 0 {
-            self.timers.insert((ctx.now + ctx.config.audit, Timer::Audit));
+            self.timers
+                .insert((ctx.now + ctx.config.audit, Timer::Audit));
         }
     }
 
@@ -93,20 +98,26 @@ impl Owner {
     pub(super) fn ensure_audit(&mut self, ctx: &Ctx<'_>) {
         let pending = self.timers.iter().any(|(_, timer)| *timer == Timer::Audit);
         if !pending {
-            self.timers.insert((ctx.now + ctx.config.audit, Timer::Audit));
+            self.timers
+                .insert((ctx.now + ctx.config.audit, Timer::Audit));
         }
     }
 
     /// Asks a node about the placements it is believed to hold; claims under way are not among
     /// them, their answers come by themselves.
     fn audit(&self, node: NodeId, ctx: &mut Ctx<'_>) {
-        let Some(tasks) = self.at.get(&node) else { return };
+        let Some(tasks) = self.at.get(&node) else {
+            return;
+        };
         let claimed: std::collections::BTreeSet<TaskId> = self
             .claims
             .values()
             .filter(|claim| claim.node == node)
             .flat_map(|claim| {
-                claim.tasks.iter().map(|(index, _)| TaskId { job: claim.job, index: *index })
+                claim.tasks.iter().map(|(index, _)| TaskId {
+                    job: claim.job,
+                    index: *index,
+                })
             })
             .collect();
         let held: Vec<(TaskId, Epoch)> = tasks
@@ -121,7 +132,9 @@ impl Owner {
 
     /// A job of which a crash left only the last word unsaid.
     fn finish_if_over(&mut self, id: JobId, ctx: &mut Ctx<'_>) {
-        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
         if job.state != JobState::Stopping {
             return;
         }
@@ -133,6 +146,7 @@ impl Owner {
         for task in pending {
             self.settle(task, TaskState::Stopped, None, ctx);
         }
-        self.timers.insert((ctx.now + Duration::from_millis(1), Timer::Halts(id)));
+        self.timers
+            .insert((ctx.now + Duration::from_millis(1), Timer::Halts(id)));
     }
 }

@@ -38,12 +38,18 @@ impl Owner {
         refused: Vec<(u32, Epoch, Refusal)>,
         ctx: &mut Ctx<'_>,
     ) {
-        if self.claims.get(&request).is_some_and(|claim| claim.node == from) {
+        if self
+            .claims
+            .get(&request)
+            .is_some_and(|claim| claim.node == from)
+        {
             self.claims.remove(&request);
         }
         for (index, epoch) in accepted.into_iter().take(MAX_TASKS) {
             let Some(job) = self.jobs.get(&id) else { break };
-            let Some(task) = job.task(index) else { continue };
+            let Some(task) = job.task(index) else {
+                continue;
+            };
             let current = task.epoch == epoch && task.node == Some(from);
             if current && task.state == TaskState::Starting {
                 ctx.fx.lazy.push(saved::save_task(job.task_id(index), task));
@@ -57,7 +63,9 @@ impl Owner {
             }
         }
         for (index, epoch, refusal) in refused.into_iter().take(MAX_TASKS) {
-            let Some(task) = self.jobs.get(&id).and_then(|job| job.task(index)) else { continue };
+            let Some(task) = self.jobs.get(&id).and_then(|job| job.task(index)) else {
+                continue;
+            };
             let current = task.epoch == epoch && task.node == Some(from);
             if current && task.state == TaskState::Starting {
                 tracing::debug!(job = %id, index, node = ?from, ?refusal, "a claim was refused");
@@ -68,7 +76,9 @@ impl Owner {
 
     /// A claim was not answered in time: ask again, and in the end elsewhere.
     pub(super) fn claim_unanswered(&mut self, request: u64, ctx: &mut Ctx<'_>) {
-        let Some(mut claim) = self.claims.remove(&request) else { return };
+        let Some(mut claim) = self.claims.remove(&request) else {
+            return;
+        };
         if claim.tries < ctx.config.claim_tries {
             claim.tries += 1;
             self.send_claim(request, &claim, ctx);
@@ -78,14 +88,29 @@ impl Owner {
         let halts = claim
             .tasks
             .iter()
-            .map(|(index, epoch)| (TaskId { job: claim.job, index: *index }, *epoch))
+            .map(|(index, epoch)| {
+                (
+                    TaskId {
+                        job: claim.job,
+                        index: *index,
+                    },
+                    *epoch,
+                )
+            })
             .collect();
         ctx.send(claim.node, JobMessage::Halt(halts));
         for (index, epoch) in claim.tasks {
-            let id = TaskId { job: claim.job, index };
-            let waits = self.jobs.get(&id.job).and_then(|job| job.task(index)).is_some_and(|t| {
-                t.epoch == epoch && t.node == Some(claim.node) && t.state == TaskState::Starting
-            });
+            let id = TaskId {
+                job: claim.job,
+                index,
+            };
+            let waits = self
+                .jobs
+                .get(&id.job)
+                .and_then(|job| job.task(index))
+                .is_some_and(|t| {
+                    t.epoch == epoch && t.node == Some(claim.node) && t.state == TaskState::Starting
+                });
             if waits {
                 self.unsettle(id, Duration::ZERO, ctx);
             }
@@ -112,11 +137,19 @@ impl Owner {
     }
 
     fn report(&mut self, from: NodeId, report: Report, ctx: &mut Ctx<'_>) -> Note {
-        let Report { task: id, epoch, phase } = report;
+        let Report {
+            task: id,
+            epoch,
+            phase,
+        } = report;
         let ends = matches!(phase, Phase::Ended { .. });
         let unwanted = if ends { Note::Noted(true) } else { Note::Halt };
-        let Some(job) = self.jobs.get_mut(&id.job) else { return unwanted };
-        let Some(task) = job.task_mut(id.index) else { return unwanted };
+        let Some(job) = self.jobs.get_mut(&id.job) else {
+            return unwanted;
+        };
+        let Some(task) = job.task_mut(id.index) else {
+            return unwanted;
+        };
         if task.state.is_over() || epoch < task.epoch {
             return unwanted;
         }
@@ -152,10 +185,14 @@ impl Owner {
 
     /// Takes over a running copy that came back, or that a restart had forgotten.
     fn adopt(&mut self, from: NodeId, id: TaskId, epoch: Epoch, ctx: &mut Ctx<'_>) {
-        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let Some(job) = self.jobs.get_mut(&id.job) else {
+            return;
+        };
         let key = (job.submitted, job.id);
         job.set_state(id.index, TaskState::Running);
-        let Some(task) = job.task_mut(id.index) else { return };
+        let Some(task) = job.task_mut(id.index) else {
+            return;
+        };
         let old = task.node.replace(from);
         task.epoch = epoch;
         task.started.get_or_insert(ctx.now);
@@ -172,7 +209,13 @@ impl Owner {
         if halting {
             ctx.send(from, JobMessage::Halt(vec![(id, epoch)]));
         }
-        tell(ctx, EventKind::TaskStarted, id, Some(from), "found running".to_owned());
+        tell(
+            ctx,
+            EventKind::TaskStarted,
+            id,
+            Some(from),
+            "found running".to_owned(),
+        );
     }
 
     /// A placement has ended.
@@ -184,11 +227,21 @@ impl Owner {
         ran: Duration,
         ctx: &mut Ctx<'_>,
     ) {
-        let Some(job) = self.jobs.get_mut(&id.job) else { return };
-        let Some(task) = job.task_mut(id.index) else { return };
+        let Some(job) = self.jobs.get_mut(&id.job) else {
+            return;
+        };
+        let Some(task) = job.task_mut(id.index) else {
+            return;
+        };
         // Stopped without our asking is given up by its node, as when a late halt met it.
         if (!outcome.is_final() || outcome == Outcome::Stopped) && !task.halting {
-            tell(ctx, EventKind::TaskDisplaced, id, Some(from), outcome.to_string());
+            tell(
+                ctx,
+                EventKind::TaskDisplaced,
+                id,
+                Some(from),
+                outcome.to_string(),
+            );
             let pause = Duration::from_millis(100 * u64::from(task.moves)).min(MAX_MOVE_PAUSE);
             task.moves += 1;
             self.unsettle(id, pause, ctx);
@@ -209,7 +262,11 @@ impl Owner {
             && attempts < job.spec.attempts;
         if again {
             let pause = self.retry_pause(attempts, ctx);
-            let detail = format!("{outcome}; try {} in {} ms", attempts + 1, pause.as_millis());
+            let detail = format!(
+                "{outcome}; try {} in {} ms",
+                attempts + 1,
+                pause.as_millis()
+            );
             tell(ctx, EventKind::TaskRetried, id, Some(from), detail);
             self.unsettle(id, pause, ctx);
         } else {
@@ -235,11 +292,17 @@ impl Owner {
         outcome: Option<Outcome>,
         ctx: &mut Ctx<'_>,
     ) {
-        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let Some(job) = self.jobs.get_mut(&id.job) else {
+            return;
+        };
         let key = (job.submitted, job.id);
         job.set_state(id.index, state);
-        let Some(task) = job.task_mut(id.index) else { return };
-        let detail = outcome.as_ref().map_or_else(|| "stopped".to_owned(), ToString::to_string);
+        let Some(task) = job.task_mut(id.index) else {
+            return;
+        };
+        let detail = outcome
+            .as_ref()
+            .map_or_else(|| "stopped".to_owned(), ToString::to_string);
         task.outcome = outcome;
         task.ended = Some(ctx.now);
         let node = task.node;
@@ -247,7 +310,13 @@ impl Owner {
         // Told when it is on record, so that a crash cannot make it be told twice.
         let (job_id, task_id) = (Some(id.job), Some(id));
         let kind = EventKind::TaskEnded;
-        let ended = Event { kind, job: job_id, task: task_id, node, detail };
+        let ended = Event {
+            kind,
+            job: job_id,
+            task: task_id,
+            node,
+            detail,
+        };
         ctx.fx.after.push(Effect::Event(ended));
         self.open_tasks = self.open_tasks.saturating_sub(1);
         if job.counts.open() == 0 {
@@ -263,9 +332,16 @@ impl Owner {
                 "{} succeeded, {} failed, {} stopped",
                 counts.succeeded, counts.failed, counts.stopped
             );
-            self.timers.insert((ctx.now + ctx.config.retention, Timer::Retention(id.job)));
+            self.timers
+                .insert((ctx.now + ctx.config.retention, Timer::Retention(id.job)));
             let (kind, job) = (EventKind::JobFinished, Some(id.job));
-            ctx.fx.after.push(Effect::Event(Event { kind, job, task: None, node: None, detail }));
+            ctx.fx.after.push(Effect::Event(Event {
+                kind,
+                job,
+                task: None,
+                node: None,
+                detail,
+            }));
         }
         if let Some(placing) = self.placing.get_mut(&key) {
             placing.ready.remove(&id.index);
@@ -278,10 +354,14 @@ impl Owner {
 
     /// A task lost its place: it is pending again, and placed anew after `pause`.
     pub(super) fn unsettle(&mut self, id: TaskId, pause: Duration, ctx: &mut Ctx<'_>) {
-        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let Some(job) = self.jobs.get_mut(&id.job) else {
+            return;
+        };
         job.set_state(id.index, TaskState::Pending);
         let stopping = job.state == JobState::Stopping;
-        let Some(task) = job.task_mut(id.index) else { return };
+        let Some(task) = job.task_mut(id.index) else {
+            return;
+        };
         let node = task.node;
         task.not_before = ctx.now + pause;
         ctx.fx.lazy.push(saved::save_task(id, task));
@@ -301,13 +381,23 @@ impl Owner {
     pub(crate) fn node_gone(&mut self, node: NodeId, ctx: &mut Ctx<'_>) {
         self.claims.retain(|_, claim| claim.node != node);
         for id in self.at.remove(&node).unwrap_or_default() {
-            let Some(job) = self.jobs.get_mut(&id.job) else { continue };
-            let Some(task) = job.task_mut(id.index) else { continue };
+            let Some(job) = self.jobs.get_mut(&id.job) else {
+                continue;
+            };
+            let Some(task) = job.task_mut(id.index) else {
+                continue;
+            };
             if task.state.is_over() || task.node != Some(node) {
                 continue;
             }
             task.moves += 1;
-            tell(ctx, EventKind::TaskDisplaced, id, Some(node), "its node is gone".to_owned());
+            tell(
+                ctx,
+                EventKind::TaskDisplaced,
+                id,
+                Some(node),
+                "its node is gone".to_owned(),
+            );
             self.unsettle(id, Duration::ZERO, ctx);
         }
     }
@@ -320,5 +410,11 @@ pub(super) fn tell(
     node: Option<NodeId>,
     detail: String,
 ) {
-    ctx.event(Event { kind, job: Some(task.job), task: Some(task), node, detail });
+    ctx.event(Event {
+        kind,
+        job: Some(task.job),
+        task: Some(task),
+        node,
+        detail,
+    });
 }

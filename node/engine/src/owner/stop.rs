@@ -32,16 +32,28 @@ impl Owner {
             ctx.fx.saves.push(saved::save_job(job));
             let detail = format!("{stopping} tasks");
             let kind = EventKind::JobStopping;
-            ctx.event(Event { kind, job: Some(id), task: None, node: None, detail });
+            ctx.event(Event {
+                kind,
+                job: Some(id),
+                task: None,
+                node: None,
+                detail,
+            });
         }
         for index in indices {
-            let Some(job) = self.jobs.get_mut(&id) else { break };
-            let Some(task) = job.task_mut(index) else { continue };
+            let Some(job) = self.jobs.get_mut(&id) else {
+                break;
+            };
+            let Some(task) = job.task_mut(index) else {
+                continue;
+            };
             task.halting = true;
             if task.state == TaskState::Pending {
                 self.settle(TaskId { job: id, index }, TaskState::Stopped, None, ctx);
             } else if matches!(target, Target::Task(_)) {
-                ctx.fx.saves.push(saved::save_task(TaskId { job: id, index }, task));
+                ctx.fx
+                    .saves
+                    .push(saved::save_task(TaskId { job: id, index }, task));
             }
         }
         self.halt_again(id, ctx);
@@ -55,7 +67,10 @@ impl Owner {
                 JobState::Stopping => "being stopped",
                 state => state.word(),
             };
-            return Err(CommandError::Over { what: format!("job {id}"), state: state.to_owned() });
+            return Err(CommandError::Over {
+                what: format!("job {id}"),
+                state: state.to_owned(),
+            });
         }
         Ok((0..job.spec.count)
             .filter(|&index| job.task(index).is_some_and(|task| !task.state.is_over()))
@@ -63,18 +78,30 @@ impl Owner {
     }
 
     fn stoppable_task(&self, id: TaskId) -> Result<u32, CommandError> {
-        let job = self.jobs.get(&id.job).ok_or(CommandError::UnknownJob(id.job))?;
+        let job = self
+            .jobs
+            .get(&id.job)
+            .ok_or(CommandError::UnknownJob(id.job))?;
         let task = job.task(id.index).ok_or(CommandError::UnknownTask(id))?;
         if task.state.is_over() || task.halting {
-            let state = if task.state.is_over() { task.state.word() } else { "being stopped" };
-            return Err(CommandError::Over { what: format!("task {id}"), state: state.to_owned() });
+            let state = if task.state.is_over() {
+                task.state.word()
+            } else {
+                "being stopped"
+            };
+            return Err(CommandError::Over {
+                what: format!("task {id}"),
+                state: state.to_owned(),
+            });
         }
         Ok(id.index)
     }
 
     /// Tells the hosts of a job's halting tasks to stop them, until all have ended.
     pub(super) fn halt_again(&mut self, id: JobId, ctx: &mut Ctx<'_>) {
-        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
         let mut halts: BTreeMap<NodeId, Vec<(TaskId, Epoch)>> = BTreeMap::new();
         for (index, task) in (0..).zip(&job.tasks) {
             let placed = matches!(task.state, TaskState::Starting | TaskState::Running);
@@ -82,7 +109,10 @@ impl Owner {
                 && placed
                 && let Some(node) = task.node
             {
-                halts.entry(node).or_default().push((job.task_id(index), task.epoch));
+                halts
+                    .entry(node)
+                    .or_default()
+                    .push((job.task_id(index), task.epoch));
             }
         }
         if halts.is_empty() {
@@ -93,6 +123,7 @@ impl Owner {
                 ctx.send(node, JobMessage::Halt(chunk.to_vec()));
             }
         }
-        self.timers.insert((ctx.now + ctx.config.resend, Timer::Halts(id)));
+        self.timers
+            .insert((ctx.now + ctx.config.resend, Timer::Halts(id)));
     }
 }

@@ -42,7 +42,10 @@ impl Owner {
             finished: None,
             state: JobState::Active,
             tasks: vec![Task::new(); count as usize],
-            counts: Counts { pending: count, ..Counts::default() },
+            counts: Counts {
+                pending: count,
+                ..Counts::default()
+            },
             waits: None,
             durable: false,
             spec: Arc::new(spec),
@@ -57,7 +60,10 @@ impl Owner {
             detail: format!("{} with {count} tasks", job.spec.name),
         }));
         self.open_tasks += count as usize;
-        let placing = Placing { ready: (0..count).collect(), ..Placing::default() };
+        let placing = Placing {
+            ready: (0..count).collect(),
+            ..Placing::default()
+        };
         self.placing.insert((job.submitted, id), placing);
         self.jobs.insert(id, job);
         self.ensure_audit(ctx);
@@ -66,9 +72,14 @@ impl Owner {
 
     /// The job is on disk: its tasks may be claimed for.
     pub(crate) fn durable(&mut self, id: JobId, ctx: &mut Ctx<'_>) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
         job.durable = true;
-        let round = self.placing.get(&(job.submitted, id)).and_then(|placing| placing.round);
+        let round = self
+            .placing
+            .get(&(job.submitted, id))
+            .and_then(|placing| placing.round);
         if let Some(round) = round {
             self.decide_if_complete(round, ctx);
         }
@@ -79,7 +90,9 @@ impl Owner {
         if self.jobs.get(&id).is_none_or(|job| job.durable) {
             return;
         }
-        let Some(job) = self.jobs.remove(&id) else { return };
+        let Some(job) = self.jobs.remove(&id) else {
+            return;
+        };
         self.open_tasks = self.open_tasks.saturating_sub(job.counts.open() as usize);
         self.placing.remove(&(job.submitted, id));
         self.rounds.retain(|_, round| round.job != id);
@@ -88,7 +101,11 @@ impl Owner {
 
     fn check_room(&self, spec: &JobSpec, ctx: &Ctx<'_>) -> Result<(), CommandError> {
         let full = |what: &str, held, limit| {
-            Err(CommandError::Full { what: what.to_owned(), held, limit })
+            Err(CommandError::Full {
+                what: what.to_owned(),
+                held,
+                limit,
+            })
         };
         if self.jobs.len() >= ctx.config.max_jobs {
             return full("jobs", self.jobs.len(), ctx.config.max_jobs);
@@ -102,18 +119,28 @@ impl Owner {
 
 /// Refuses what no node here could ever hold, with each node's reason.
 fn check_possible(spec: &JobSpec, ctx: &Ctx<'_>) -> Result<(), CommandError> {
-    let need = Need { resources: spec.need, constraints: &spec.constraints };
+    let need = Need {
+        resources: spec.need,
+        constraints: &spec.constraints,
+    };
     let mut misses = Vec::new();
     for member in ctx.gossip.members() {
         if matches!(member.state, MemberState::Dead | MemberState::Left) {
             continue;
         }
         let Some(fixed) = member.fixed else { continue };
-        let facts = NodeFacts { capacity: fixed.capacity, labels: &fixed.labels };
+        let facts = NodeFacts {
+            capacity: fixed.capacity,
+            labels: &fixed.labels,
+        };
         match could_ever(&need, &facts) {
             Ok(()) => return Ok(()),
             Err(miss) if misses.len() < MAX_MISSES => {
-                misses.push(NearMiss { node: member.node, name: fixed.name.clone(), miss });
+                misses.push(NearMiss {
+                    node: member.node,
+                    name: fixed.name.clone(),
+                    miss,
+                });
             }
             Err(_) => {}
         }

@@ -1,0 +1,140 @@
+//! Fetching static parts: what seldom changes about a node travels once, asked for by its hash
+//! after the record that names it; from the record's sender first, then from its owner or anybody.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_bytes::ByteBuf;
+use starling_wire::gossip::{GossipMessage, MAX_STATICS};
+use starling_wire::{NodeId, NodeStatic, Record, StaticHash, Time};
+
+use crate::statics::Accepted;
+use crate::timers::Timer;
+use crate::view::Entry;
+use crate::{Gossip, Output};
+
+/// About what a static part takes on the way.
+const STATIC_BYTES: usize = 350;
+/// Between two attempts to get what is missing.
+const FETCH_EVERY: Duration = Duration::from_millis(500);
+
+impl Gossip {
+    /// Sends the static parts that a peer asks for, within the budget.
+    pub(crate) fn on_fetch(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        hashes: &[StaticHash],
+        out: &mut Vec<Output>,
+    ) {
+        let mut left = self.budget.available(now);
+        let mut parts: Vec<ByteBuf> = Vec::new();
+        for hash in hashes.iter().take(MAX_STATICS) {
+            let Some(bytes) = self.statics.bytes(hash) else {
+                continue;
+            };
+            if bytes.len() + 8 > left {
+                self.counters.budget_drops += 1;
+                break;
+            }
+            left -= bytes.len() + 8;
+            parts.push(bytes.clone());
+        }
+        if !parts.is_empty() {
+            self.send(now, from, GossipMessage::Statics(parts), false, out);
+        }
+    }
+
+    pub(crate) fn on_statics(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        parts: &[ByteBuf],
+        out: &mut Vec<Output>,
+    ) {
+        for bytes in parts.iter().take(MAX_STATICS) {
+            match self.statics.accept(bytes) {
+                Accepted::Taken(owner) => {
+                    self.touch_book(now);
+                    let courtesy = self.courtesy(&owner);
+                    self.want(now, owner, courtesy);
+                }
+                Accepted::Refused => self.quarantine(from),
+                Accepted::Unwanted => {}
+            }
+        }
+        self.fetch_from(now, from, out);
+    }
+
+    /// Asks again for what is still missing: its owner, then whoever named it, then anybody.
+    pub(crate) fn on_missing(&mut self, now: Time, out: &mut Vec<Output>) {
+        let anybody = self.random_linked(1, &self.me.clone()).first().copied();
+        let mut by_target: BTreeMap<NodeId, Vec<StaticHash>> = BTreeMap::new();
+        let mut room = self.budget.available(now) / STATIC_BYTES;
+        for (hash, missing) in self.statics.missing_mut() {
+            let known = [Some(missing.owner), Some(missing.source), anybody];
+            let linked = known.iter().flatten().filter(|n| self.links.is_linked(n));
+            let options: Vec<NodeId> = linked.copied().collect();
+            let turn = missing.asked as usize % options.len().max(1);
+            let Some(target) = options.get(turn) else {
+                continue;
+            };
+            let asked = by_target.entry(*target).or_default();
+            if room == 0 || asked.len() >= MAX_STATICS {
+                continue;
+            }
+            room -= 1;
+            missing.asked = missing.asked.saturating_add(1);
+            asked.push(*hash);
+        }
+        for (target, hashes) in by_target {
+            if !hashes.is_empty() {
+                self.send(now, target, GossipMessage::Fetch(hashes), false, out);
+            }
+        }
+        if self.statics.is_missing() {
+            self.timers.set(Timer::Statics, now + FETCH_EVERY);
+        }
+    }
+
+    /// Asks `from` for static parts that its records name and that nobody was asked for yet.
+    pub(crate) fn fetch_from(&mut self, now: Time, from: NodeId, out: &mut Vec<Output>) {
+        if !self.statics.is_missing() {
+            return;
+        }
+        let room = self.budget.available(now) / STATIC_BYTES;
+        let mut hashes = Vec::new();
+        for (hash, missing) in self.statics.missing_mut() {
+            if hashes.len() < room.min(MAX_STATICS) && missing.asked == 0 && missing.source == from
+            {
+                missing.asked = 1;
+                hashes.push(*hash);
+            }
+        }
+        if !hashes.is_empty() {
+            self.send(now, from, GossipMessage::Fetch(hashes), false, out);
+        }
+        self.timers.set_if_idle(Timer::Statics, now + FETCH_EVERY);
+    }
+
+    /// A record names another static part; the old one is shown until the new one is here.
+    pub(crate) fn swap_statics(&mut self, record: &Record, old: StaticHash, from: NodeId) {
+        if record.fixed == old {
+            return;
+        }
+        self.statics.acquire(record.fixed, record.node, from);
+        let known = self.statics.get(&old).is_some();
+        let released = match self.view.soft_mut(&record.node) {
+            Some(soft) if known => soft.previous.replace(old),
+            _ => Some(old),
+        };
+        if let Some(released) = released {
+            self.statics.release(&released);
+        }
+    }
+
+    pub(crate) fn fixed_of(&self, entry: &Entry) -> Option<&NodeStatic> {
+        let previous = || self.statics.get(entry.soft.previous.as_ref()?);
+        self.statics.get(&entry.record.fixed).or_else(previous)
+    }
+}

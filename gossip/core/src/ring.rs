@@ -1,0 +1,59 @@
+//! The ring: live members in the order of their ids. Each node watches those that follow it, so each
+//! is watched by as many, evenly and without any agreement but the view (as in Chord, Stoica et al.
+//! 2001, from whom the successor list comes).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use starling_wire::{NodeId, Time};
+
+use crate::Gossip;
+use crate::timers::Timer;
+
+impl Gossip {
+    /// Recomputes whom this node watches and whose links it needs, after the membership changed.
+    pub(crate) fn reconsider(&mut self, now: Time) {
+        let me = self.me;
+        let mut watch: BTreeSet<NodeId> = self
+            .view
+            .successors(&me)
+            .take(self.config.ring_watch)
+            .collect();
+        let live = self.view.live();
+        watch.extend(self.detect.extra.intersection(live));
+        watch.remove(&me);
+        let full = live.len() <= self.config.link_limit;
+        let mut ring = BTreeSet::new();
+        if !full {
+            let half = self.config.ring_links / 2;
+            ring.extend(self.view.successors(&me).take(half));
+            ring.extend(self.view.predecessors(&me).take(half));
+        }
+        let mut needed: BTreeSet<NodeId> = watch.difference(&self.detect.watch).copied().collect();
+        needed.extend(ring.difference(&self.links.ring));
+        if full && !self.links.full {
+            needed.extend(live);
+        }
+        let before = std::mem::replace(&mut self.detect.watch, watch);
+        self.links.ring = ring;
+        self.links.full = full;
+        for node in before.difference(&self.detect.watch) {
+            self.timers.cancel(Timer::Watch(*node));
+        }
+        for node in needed {
+            self.want(now, node, Duration::ZERO);
+        }
+        for node in self.detect.watch.difference(&before) {
+            let linked = self.links.is_linked(node);
+            let entry = self.view.get(node);
+            let last = entry.map(|entry| crate::detect::last_sign(entry, linked));
+            let due = last.unwrap_or(now) + self.config.watch_after;
+            self.timers.set(Timer::Watch(*node), due);
+        }
+    }
+
+    /// Whether a node is watched or a neighbour in the ring.
+    pub(crate) fn is_protected(&self, node: &NodeId) -> bool {
+        *node == self.me || self.links.ring.contains(node) || self.detect.watch.contains(node)
+    }
+}
