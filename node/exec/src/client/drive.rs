@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use super::link::{self, Link};
 use super::{ExecConfig, Shared};
 use crate::launch::ExecEvent;
-use crate::procfs;
 use crate::protocol::{Event, not_now};
+use crate::{clock, procfs};
 
 /// The pauses between two attempts to get a runner, first and last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -36,8 +36,13 @@ pub(super) async fn drive(
     events: Sender<ExecEvent>,
 ) {
     loop {
+        let begin = clock::now();
         let over = serve(&shared, &mut link, &events).await;
         shared.detach();
+        if over == Over::Runner && begin.elapsed() < PAUSES.0 {
+            // Two daemons that take each other's place shall not do so at full speed.
+            sleep(PAUSES.0).await;
+        }
         if over == Over::Daemon {
             return;
         }

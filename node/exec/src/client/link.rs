@@ -58,16 +58,18 @@ pub(super) async fn open(config: &ExecConfig) -> Result<Link, ExecError> {
             Err(error @ ExecError::Version { .. }) => return Err(error),
             Err(error) => error,
         };
+        // One that hung up is there: another daemon took this one's place, or it is just leaving.
+        let is_there = matches!(problem, ExecError::Protocol(_));
         let is_alive = runner
             .as_ref()
             .is_some_and(|wait: &tokio::task::JoinHandle<_>| !wait.is_finished());
-        if Instant::now() >= deadline || (!is_alive && starts == STARTS) {
+        if Instant::now() >= deadline || (!is_alive && !is_there && starts == STARTS) {
             return Err(ExecError::NoRunner(format!(
                 "{problem}{}",
                 last_words(&config.dir)
             )));
         }
-        if is_alive {
+        if is_alive || is_there {
             sleep(pause).await;
             pause = PAUSES.1.min(pause * 2);
             continue;

@@ -5,14 +5,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::io::ioctl_fionbio;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::program::{is_passing, reason, resolve};
 use super::recover::MARK;
@@ -61,6 +62,8 @@ pub(super) struct FirstStep<'a> {
 #[derive(Debug)]
 pub(super) struct Spawner {
     null: File,
+    /// The runner's own standard error, which is elsewhere while a process is made.
+    stderr: OwnedFd,
     /// Variables of the runner that tasks do not inherit.
     hidden: Vec<OsString>,
     path: OsString,
@@ -83,8 +86,12 @@ impl Spawner {
             raised = before;
         }
         let starling = |key: &OsString| key.as_encoded_bytes().starts_with(b"STARLING_");
+        let null = File::open("/dev/null")?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
         Ok(Self {
-            null: File::open("/dev/null")?,
+            null,
+            stderr: io::stderr().as_fd().try_clone_to_owned()?,
             hidden: std::env::vars_os()
                 .map(|(key, _)| key)
                 .filter(starling)
@@ -124,35 +131,20 @@ impl Spawner {
             }
         };
 
+        let step = step.filter(|step| user.is_some() || !step.entrances.is_empty());
         let (mut command, back) = match step {
-            None if user.is_none() => {
-                let mut command = Command::new(&program);
-                command.arg0(name).args(arguments);
-                command.stdin(self.null.try_clone().map_err(failed)?);
-                (command, None)
-            }
-            step => {
-                let (enter, entrances) =
-                    step.map_or((&[][..], Vec::new()), |step| (step.enter, step.entrances));
-                let (back, from_child) = pipe().map_err(failed)?;
-                let plan = Plan {
-                    entrances,
-                    user: user
-                        .as_ref()
-                        .map(|user| (user.uid, user.gid, user.groups.clone())),
-                    program: program.clone(),
-                    arguments: launch.command.iter().map(OsString::from).collect(),
-                };
-                // The child's own link to its file, which holds even after an upgrade.
-                let mut command = Command::new("/proc/self/exe");
-                command
-                    .arg0("starling-enter")
-                    .args(enter)
-                    .args(plan.to_args());
-                command.stdin(Stdio::from(from_child));
-                (command, Some(File::from(back)))
+            None => (Command::new(&program), None),
+            Some(step) => {
+                let back = pipe().map_err(failed)?;
+                (
+                    by_first_step(step, launch, user.as_ref(), &program)?,
+                    Some(back),
+                )
             }
         };
+        if back.is_none() {
+            command.arg0(name).args(arguments);
+        }
         for key in &self.hidden {
             command.env_remove(key);
         }
@@ -170,23 +162,49 @@ impl Spawner {
 
         let (out, out_child) = pipe().map_err(failed)?;
         let (err, err_child) = pipe().map_err(failed)?;
-        command
-            .stdout(Stdio::from(out_child))
-            .stderr(Stdio::from(err_child));
-        let child = command.spawn().map_err(failed)?;
-        let pid = Pid::from_child(&child);
-        if self.files.0 != self.files.1 {
-            // At once after the program began, so before it can have asked; not before it begins,
-            // because then the C library refuses descriptors above the limit.
-            let _ = prlimit(Some(pid), Resource::Nofile, self.files.0);
-        }
+        let stdin = back.as_ref().map(|(_, child)| child);
+        let ends = (stdin, &out_child, &err_child);
+        let child = self
+            .with_stdio_of_task(ends, || command.spawn())
+            .map_err(failed)?;
         let start = procfs::stat(child.id()).map_or(0, |stat| stat.start);
         Ok(Child {
-            pid,
+            pid: Pid::from_child(&child),
             start,
             streams: [Stream::new(out), Stream::new(err)],
-            back,
+            back: back.map(|(ours, _)| File::from(ours)),
         })
+    }
+
+    /// Has the runner's own standard descriptors be the task's while `action` makes the process,
+    /// which inherits them, and its limit of open files too. To hand descriptors over by name
+    /// would not do: the C library refuses those above the limit.
+    fn with_stdio_of_task<T>(
+        &self,
+        (stdin, out, err): (Option<&OwnedFd>, &OwnedFd, &OwnedFd),
+        action: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let (before, raised) = self.files;
+        let give = || {
+            if let Some(stdin) = stdin {
+                dup2_stdin(stdin)?;
+            }
+            dup2_stdout(out)?;
+            dup2_stderr(err)
+        };
+        let result = give().map_err(io::Error::from).and_then(|()| {
+            let lowered = before != raised && setrlimit(Resource::Nofile, before).is_ok();
+            let result = action();
+            if lowered {
+                let _ = setrlimit(Resource::Nofile, raised);
+            }
+            result
+        });
+        // These can fail for want of nothing: the descriptors exist on both sides.
+        let _ = dup2_stdin(&self.null);
+        let _ = dup2_stdout(&self.null);
+        let _ = dup2_stderr(&self.stderr);
+        result
     }
 
     /// The user to become; none if that is the runner's own.
@@ -205,6 +223,32 @@ impl Spawner {
         }
         Ok(Some(user))
     }
+}
+
+/// The command of the first step, which leads to the program.
+fn by_first_step(
+    step: FirstStep<'_>,
+    launch: &Launch,
+    user: Option<&User>,
+    program: &Path,
+) -> Result<Command, Failure> {
+    if step.enter.is_empty() {
+        let reason = "this node's daemon cannot run tasks as other users";
+        return Err(Failure::Lasting(reason.to_owned()));
+    }
+    let plan = Plan {
+        entrances: step.entrances,
+        user: user.map(|user| (user.uid, user.gid, user.groups.clone())),
+        program: program.to_owned(),
+        arguments: launch.command.iter().map(OsString::from).collect(),
+    };
+    // The child's own link to its file, which holds even after an upgrade.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("starling-enter")
+        .args(step.enter)
+        .args(plan.to_args());
+    Ok(command)
 }
 
 /// A pipe whose reading end does not block and whose ends are closed in children.

@@ -114,6 +114,10 @@ impl Runner {
         if launch.cpu_limit.is_none() && launch.memory_limit.is_none() {
             return None;
         }
+        if self.settings.enter.is_empty() {
+            self.warn("tasks run without the limits they ask for: this daemon cannot set any");
+            return None;
+        }
         let tag = &self.tag;
         let limiter = self.limiter.get_or_insert_with(|| Limiter::discover(tag));
         // The group of an earlier try may still be on its way out.

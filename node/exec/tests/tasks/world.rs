@@ -220,6 +220,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        // First, or else it would start another runner in the place of the one killed.
+        self.disconnect();
         for _ in 0..100 {
             let left = processes(&self.config.dir);
             if left.is_empty() {
