@@ -312,6 +312,8 @@ fn stamps(gossip: &Gossip) -> Vec<(NodeId, u32, u64)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_order_and_repetition_of_records_do_not_matter(
         records in prop::collection::vec((3_u8..8, 1_u32..4, 1_u32..6), 1..40),

@@ -204,7 +204,7 @@ fn a_node_that_was_dead_for_long_is_found_again_at_the_low_rate() {
 
 #[test]
 fn starved_machines_kill_nobody() {
-    let found = for_seeds(60, |seed| {
+    let found = for_seeds(30, |seed| {
         let n = size(seed);
         let mut world = World::settled(seed, n);
         world.inputs_first = seed % 2 == 0;
@@ -223,6 +223,6 @@ fn starved_machines_kill_nobody() {
     });
     let suspicions: usize = found.iter().map(|(suspicions, _)| suspicions).sum();
     let deaths: usize = found.iter().map(|(_, deaths)| deaths).sum();
-    println!("starved, 60 x 30 s: {suspicions} suspicions, {deaths} deaths");
+    println!("starved, 30 x 30 s: {suspicions} suspicions, {deaths} deaths");
     assert_eq!(deaths, 0);
 }

@@ -73,7 +73,7 @@ fn halves_that_part_go_on_and_become_one_again() {
 
 #[test]
 fn a_lossy_network_kills_nobody() {
-    for (share, seeds) in [(0.05, 60), (0.20, 30)] {
+    for (share, seeds) in [(0.05, 40), (0.20, 20)] {
         let deaths: Vec<(usize, usize)> = for_seeds(seeds, |seed| {
             let n = 2 + usize::try_from(seed % 19).unwrap();
             let mut world = World::settled(seed, n);
