@@ -1,6 +1,6 @@
 //! Probing, after SWIM (Das et al. 2002): ping, ask others to ping, believe either. It differs in
-//! whom it probes: not a random member each period, but always its successors in the ring of ids
-//! (as Chord's and Raft's cousins do) and whoever it works with, and only when they are silent. So
+//! whom it probes: not a random member each period, but always its successors in the ring of ids and
+//! whoever it works with, and only when they are silent. So
 //! the time to detection is bounded instead of geometric, and traffic of any kind saves probes.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -75,7 +75,9 @@ impl Gossip {
     pub(crate) fn take_load(&mut self, now: Time, load: Load) {
         self.own.load = load;
         let at = self.publish_at();
-        if at <= now {
+        // Until the first reading the record shows a node without room; nobody should plan with that.
+        let first = self.own.published == Load::default() && load != Load::default();
+        if first || at <= now {
             self.publish(now);
         } else {
             self.timers.set(crate::timers::Timer::Publish, at);

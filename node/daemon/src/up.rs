@@ -57,7 +57,11 @@ fn start_log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("STARLING_LOG").unwrap_or_else(|_| {
         tracing_subscriber::EnvFilter::new("info,libp2p_swarm=warn,libp2p_mdns=error")
     });
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.
     let _ = match format {
         LogFormat::Text => log.with_target(false).try_init(),

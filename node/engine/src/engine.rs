@@ -302,6 +302,12 @@ impl Engine {
                 Output::Dial { peer, addrs } => fx.now.push(Effect::Dial { peer, addrs }),
                 Output::HangUp { peer } => fx.now.push(Effect::HangUp(peer)),
                 Output::AddressBook(book) => fx.lazy.push(saved::save_book(&book)),
+                Output::Changed {
+                    node, incarnation, ..
+                } if node == self.gossip.me() => {
+                    // It refuted a suspicion; its next life must begin beyond that.
+                    fx.lazy.push(saved::save_incarnation(incarnation));
+                }
                 Output::Changed { node, from, to, .. } => {
                     self.member_changed(now, node, from, to, fx);
                 }
