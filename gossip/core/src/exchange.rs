@@ -13,7 +13,7 @@ use starling_wire::{NodeId, Time};
 use crate::digest::Difference;
 use crate::timers::Timer;
 use crate::view::Entry;
-use crate::{Gossip, Output};
+use crate::{Gossip, MemberState, Output};
 
 /// An exchange is opened, or its heads sent, only with so many bytes to spend.
 pub(crate) const LEAST: usize = 512;
@@ -208,6 +208,10 @@ impl Gossip {
     /// A random live member; in a large cluster one without a link is dialled first.
     fn partner(&mut self, now: Time, out: &mut Vec<Output>) -> Option<NodeId> {
         let me = self.me;
+        if let Some(stranger) = self.linked_stranger() {
+            self.send_own(now, stranger, out);
+            return Some(stranger);
+        }
         if self.links.full {
             return self.random_linked(1, &me).first().copied();
         }
@@ -222,6 +226,19 @@ impl Gossip {
             return None;
         }
         self.random_linked(1, &me).first().copied()
+    }
+
+    /// Somebody at the other end of a link who is no live member: the first greeting got lost. Every
+    /// other time at most, so that one who stays mute does not keep the others waiting.
+    fn linked_stranger(&mut self) -> Option<NodeId> {
+        let live = |node: &NodeId| self.view.state(node).is_some_and(MemberState::is_live);
+        let stranger = self
+            .links
+            .linked()
+            .iter()
+            .copied()
+            .find(|node| !live(node))?;
+        self.rng.random_bool(0.5).then_some(stranger)
     }
 
     /// A live member of whom nothing was heard for very long is probed: nobody else may have.

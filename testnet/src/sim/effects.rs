@@ -15,7 +15,17 @@ impl World {
     pub(super) fn carry_out(&mut self, node: NodeId, fx: Effects) {
         self.act(node, fx.now);
         if fx.saves.is_empty() && fx.lazy.is_empty() {
-            self.act(node, fx.after);
+            let busy = self
+                .machines
+                .get(&node)
+                .map_or(self.now, |machine| machine.disk_free);
+            if busy <= self.now {
+                self.act(node, fx.after);
+            } else if !fx.after.is_empty() {
+                // It may rest on what is still on its way to the disk.
+                let (saves, after) = (Vec::new(), fx.after);
+                self.push(busy, node, What::Synced { saves, after });
+            }
             return;
         }
         let (least, most) = (

@@ -281,6 +281,32 @@ impl World {
         })
     }
 
+    /// Who sees whom how, for the message of a test that failed.
+    pub fn views(&self) -> String {
+        let mut text = String::new();
+        for (node, machine) in &self.machines {
+            let Some(engine) = &machine.engine else {
+                text += &format!("\n{node:?} is down");
+                continue;
+            };
+            text += &format!("\n{node:?} sees");
+            for member in engine.gossip().members() {
+                let known = if member.fixed.is_some() {
+                    ""
+                } else {
+                    ", nameless"
+                };
+                let linked = if self.network.linked(*node, member.node) {
+                    ", linked"
+                } else {
+                    ""
+                };
+                text += &format!(" {:?} {:?}{known}{linked};", member.node, member.state);
+            }
+        }
+        text
+    }
+
     /// What must hold after every event: no node runs more than it has.
     fn check(&self, node: NodeId) {
         let Some(machine) = self.machines.get(&node) else {
