@@ -36,8 +36,6 @@ const LISTEN: [&str; 1] = ["/ip4/0.0.0.0/tcp/4310"];
 const SAMPLE: Duration = Duration::from_secs(1);
 /// How long a first join that was refused may still succeed at another member.
 const JOIN_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the executor may take to end what is left when the daemon leaves.
-const EXEC_SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Runs the daemon until it has left.
 pub(crate) fn up(args: UpArgs) -> Result<ExitCode, CliError> {
@@ -223,7 +221,10 @@ async fn start(
         refusal = refused(joining, admission.fresh_join) => Err(refusal),
     };
     stop.cancel();
-    executor.shutdown(EXEC_SHUTDOWN).await;
+    if outcome.is_err() {
+        // The driver did not get to its own end; a runner that was just started must not stay.
+        executor.shutdown(Duration::from_secs(1)).await;
+    }
     let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
     serving.abort();
     // It ends at its next reading, since nobody takes it.

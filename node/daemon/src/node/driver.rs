@@ -23,6 +23,8 @@ use crate::cluster::views;
 /// The most inputs taken in before the engine's effects are carried out.
 const BATCH: usize = 256;
 
+/// How long the executor may take to end what is left when the daemon leaves.
+const EXEC_SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long a refusal is not logged again.
 const TELL_AGAIN: Duration = Duration::from_secs(600);
 /// The most refusals that are remembered for that.
@@ -345,6 +347,15 @@ impl Driver {
             }
         }
         self.parts.net.shutdown().await;
+        // The runner has nothing left to hold. Its last events are for nobody, but must be taken.
+        let shutdown = self.parts.executor.shutdown(EXEC_SHUTDOWN);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(_) = self.parts.exec_events.recv() => {}
+            }
+        }
     }
 }
 

@@ -80,9 +80,16 @@ impl Journal {
             if !self.lazy.is_empty() {
                 self.lazy_due.get_or_insert_with(|| Instant::now() + LAZY);
             }
-            // What waits for nothing new may still not overtake what waits for the disk.
-            if self.retry.is_none() || after.is_empty() {
+            if after.is_empty() {
                 return after;
+            }
+            // It waits for nothing new, but may rest on what is still on its way to the disk.
+            if self.retry.is_none() {
+                match self.sent.back_mut() {
+                    Some(last) => last.after.extend(after),
+                    None => return after,
+                }
+                return Vec::new();
             }
         }
         let mut rows = std::mem::take(&mut self.lazy);

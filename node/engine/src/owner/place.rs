@@ -8,8 +8,8 @@ use std::time::Duration;
 use starling_gossip::{Member, MemberState};
 use starling_placement::plan::{Known, MAX_PROBES, sample_size};
 use starling_placement::{
-    Answer, Candidate, Decision, Fit, Need, NodeFacts, NodeLoad, Plan, Verdict, could_ever, plan,
-    share,
+    Answer, Candidate, Decision, Fit, Need, NodeFacts, NodeLoad, Plan, Resources, Verdict,
+    could_ever, plan, share,
 };
 use starling_wire::jobs::{JobMessage, MAX_TASKS};
 use starling_wire::{Epoch, JobId, NodeId, TaskId, Time};
@@ -368,11 +368,7 @@ impl Owner {
         let text = if round.plan.candidates.is_empty() {
             "a node that meets the constraints and takes tasks".to_owned()
         } else {
-            format!(
-                "{}m of CPU, {} MiB of memory free on one node",
-                need.cpu,
-                need.memory >> 20
-            )
+            room_in_words(&need)
         };
         job.waits = Some((decision, text));
         let placing: &mut Placing = self.placing.entry(key).or_default();
@@ -414,6 +410,17 @@ fn facts_of<'a>(ctx: &'a Ctx<'_>, node: &NodeId, load: &NodeLoad) -> NodeFacts<'
                 labels: &fixed.labels,
             },
         )
+}
+
+/// What a task waits for on one node.
+fn room_in_words(need: &Resources) -> String {
+    let mut words = vec![format!("{}m of CPU", need.cpu)];
+    for (amount, what) in [(need.memory, "memory"), (need.disk, "disk")] {
+        if amount > 0 {
+            words.push(format!("{} MiB of {what}", amount.div_ceil(1 << 20)));
+        }
+    }
+    format!("{} free on one node", words.join(" and "))
 }
 
 /// A member that may be planned with.
