@@ -194,6 +194,12 @@ impl Client {
         self.get("/healthz").await
     }
 
+    /// What the daemon has done so far, in numbers, in Prometheus' text format.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let body = self.exchange_whole(Method::GET, "/metrics", Bytes::new()).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(Method::GET, path, Bytes::new()).await
     }
@@ -217,6 +223,18 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
+        let body = self.exchange_whole(method, path, body).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| self.broken(format!("its answer does not decode: {error}")))
+    }
+
+    /// An answer's whole body, if it is a success.
+    async fn exchange_whole(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, ClientError> {
         let (response, link) = self.send(method, path, body).await?;
         let status = response.status();
         let body = tokio::time::timeout(ANSWER_LIMIT, read(response.into_body()))
@@ -227,8 +245,7 @@ impl Client {
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| self.broken(format!("its answer does not decode: {error}")))
+        Ok(body)
     }
 
     async fn stream<T: DeserializeOwned>(&self, path: &str) -> Result<Streamed<T>, ClientError> {

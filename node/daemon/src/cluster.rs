@@ -3,6 +3,7 @@
 
 mod backend;
 mod follow;
+mod metrics;
 mod peer;
 mod serve;
 pub(crate) mod views;

@@ -16,8 +16,8 @@ use crate::cli::{CliError, DemoArgs};
 use crate::fleet::{Fleet, FleetError};
 use crate::node::report;
 
-pub(crate) use digest::digest_task;
 use digest::Plan;
+pub(crate) use digest::digest_task;
 use watch::Watch;
 
 /// The member that takes the jobs; it is not the one that is killed.
@@ -41,9 +41,14 @@ pub(crate) fn demo(args: DemoArgs) -> Result<ExitCode, CliError> {
         let root = tempfile::Builder::new()
             .prefix("starling-demo-")
             .tempdir()
-            .map_err(|error| CliError::Other(format!("no temporary folder can be made: {error}")))?;
+            .map_err(|error| {
+                CliError::Other(format!("no temporary folder can be made: {error}"))
+            })?;
         let interrupted = async {
-            match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            match (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) {
                 (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
@@ -82,7 +87,11 @@ pub(crate) fn demo(args: DemoArgs) -> Result<ExitCode, CliError> {
             show::line("the daemons are being ended");
         }
         fleet.stop().await;
-        Ok(if right? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if right? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     })
 }
 
@@ -91,29 +100,44 @@ async fn work(fleet: &mut Fleet, plan: &Plan) -> Result<bool, CliError> {
     let client = fleet.members[SUBMITTER].client.clone();
     let api = |error: starling_api::ClientError| failed(&error);
     let events = client
-        .events(&EventQuery { follow: true, new_only: true, ..EventQuery::default() })
+        .events(&EventQuery {
+            follow: true,
+            new_only: true,
+            ..EventQuery::default()
+        })
         .await
         .map_err(api)?;
     let mut jobs = Vec::new();
     for request in jobs_to_submit(plan, &fleet.members[SUBMITTER].dir) {
         let submitted = client.submit(&request).await.map_err(api)?;
         let name = request.name.unwrap_or_default();
-        show::line(&format!("job {} ({name}): {} tasks", submitted.job, submitted.tasks));
+        show::line(&format!(
+            "job {} ({name}): {} tasks",
+            submitted.job, submitted.tasks
+        ));
         jobs.push(submitted.job);
     }
     let mut watch = Watch::new(events, jobs.clone());
     let bar = show::bar(plan.total_tasks());
     // A third of the way, while much is running.
     let middle = plan.total_tasks() / 3;
-    watch.until(LIMIT, &bar, |watch| watch.ended() >= middle).await.map_err(CliError::Other)?;
+    watch
+        .until(LIMIT, &bar, |watch| watch.ended() >= middle)
+        .await
+        .map_err(CliError::Other)?;
     let victim = busiest(fleet, &client).await?;
     let name = fleet.members[victim].name.clone();
     let killed = watch.kill(&name);
     fleet.kill(victim, false);
     bar.suspend(|| {
-        show::line(&format!("SIGKILL for {name}: its daemon, its runner and every task on it"));
+        show::line(&format!(
+            "SIGKILL for {name}: its daemon, its runner and every task on it"
+        ));
     });
-    watch.until(LIMIT, &bar, Watch::all_over).await.map_err(CliError::Other)?;
+    watch
+        .until(LIMIT, &bar, Watch::all_over)
+        .await
+        .map_err(CliError::Other)?;
     bar.finish_and_clear();
     let mut details = Vec::new();
     for job in &jobs {
@@ -130,7 +154,11 @@ async fn work(fleet: &mut Fleet, plan: &Plan) -> Result<bool, CliError> {
 async fn busiest(fleet: &Fleet, client: &Client) -> Result<usize, CliError> {
     let nodes = client.nodes().await.map_err(|error| failed(&error))?;
     let running = |name: &str| {
-        nodes.items.iter().find(|node| node.name == name).map_or(0, |node| node.running)
+        nodes
+            .items
+            .iter()
+            .find(|node| node.name == name)
+            .map_or(0, |node| node.running)
     };
     (0..fleet.members.len())
         .filter(|at| *at != SUBMITTER)

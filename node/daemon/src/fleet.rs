@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -18,6 +18,8 @@ const START: Duration = Duration::from_secs(20);
 const FORM: Duration = Duration::from_secs(30);
 /// How long a daemon may take to leave in order.
 const LEAVE: Duration = Duration::from_secs(15);
+/// How long a runner may take to stand still before it is killed.
+const STANDSTILL: Duration = Duration::from_secs(1);
 /// How often something that cannot be awaited is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -68,6 +70,8 @@ pub struct Member {
     pub dir: PathBuf,
     /// A client of its API.
     pub client: Client,
+    /// Flags of its next `starling up`, beside those of the whole fleet.
+    pub flags: Vec<String>,
     join: Option<String>,
     child: Option<Child>,
 }
@@ -92,8 +96,12 @@ impl Fleet {
         flags: &[&str],
     ) -> Result<Self, FleetError> {
         let flags = flags.iter().map(ToString::to_string).collect();
-        let mut fleet =
-            Self { exe: exe.to_owned(), root: root.to_owned(), flags, members: Vec::new() };
+        let mut fleet = Self {
+            exe: exe.to_owned(),
+            root: root.to_owned(),
+            flags,
+            members: Vec::new(),
+        };
         for _ in 0..count {
             fleet.add().await?;
         }
@@ -110,7 +118,14 @@ impl Fleet {
             None => None,
         };
         let client = Client::unix(dir.join(SOCKET_FILE));
-        self.members.push(Member { name, dir, client, join, child: None });
+        self.members.push(Member {
+            name,
+            dir,
+            client,
+            flags: Vec::new(),
+            join,
+            child: None,
+        });
         let at = self.members.len() - 1;
         self.boot(at).await?;
         Ok(at)
@@ -133,6 +148,7 @@ impl Fleet {
             .args(["--name", &member.name])
             .args(["--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"])
             .args(flags)
+            .args(&member.flags)
             .arg("--data-dir")
             .arg(&member.dir)
             .env_remove("STARLING_DATA_DIR")
@@ -143,14 +159,19 @@ impl Fleet {
         if let Some(token) = member.join.take() {
             command.args(["--join", &token]);
         }
-        let child = command.spawn().map_err(io_error("a daemon cannot be started"))?;
+        let child = command
+            .spawn()
+            .map_err(io_error("a daemon cannot be started"))?;
         member.child = Some(child);
         let deadline = Instant::now() + START;
         loop {
             if member.client.health().await.is_ok() {
                 return Ok(());
             }
-            let ended = member.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            let ended = member
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().ok().flatten());
             if let Some(status) = ended {
                 return Err(member.failed(format!("ended at once ({status})")));
             }
@@ -185,21 +206,23 @@ impl Fleet {
         self.members[at].kill(spare_tasks);
     }
 
+    /// Lets a daemon leave in order and returns how its process ended.
+    pub async fn leave(&mut self, at: usize) -> Result<ExitStatus, FleetError> {
+        let member = &mut self.members[at];
+        member.signal(Signal::TERM);
+        member.ended(Instant::now() + LEAVE).await
+    }
+
     /// Ends all daemons in order, the last first, and kills those that do not.
     pub async fn stop(mut self) {
         for member in self.members.iter().rev() {
-            if let Some(child) = &member.child {
-                send(child.id(), Signal::TERM);
-            }
+            member.signal(Signal::TERM);
         }
         let deadline = Instant::now() + LEAVE;
         for member in &mut self.members {
-            let Some(child) = &mut member.child else { continue };
-            while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-                tokio::time::sleep(LOOK).await;
-            }
+            // What is left, and what outlived its daemon, goes when this is dropped.
+            let _ = member.ended(deadline).await;
         }
-        // What is left, and what outlived its daemon, goes when this is dropped.
     }
 }
 
@@ -214,7 +237,38 @@ impl Drop for Fleet {
 impl Member {
     /// A fresh token.
     pub async fn token(&self) -> Result<String, FleetError> {
-        self.client.token().await.map(|view| view.token).map_err(|error| self.api(error))
+        self.client
+            .token()
+            .await
+            .map(|view| view.token)
+            .map_err(|error| self.api(error))
+    }
+
+    /// Sends a signal to its daemon, if one was started and not killed.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            send(pid, signal);
+        }
+    }
+
+    /// Waits until its daemon has ended by itself.
+    async fn ended(&mut self, deadline: Instant) -> Result<ExitStatus, FleetError> {
+        loop {
+            let status = match &mut self.child {
+                None => return Err(self.failed("does not run".to_owned())),
+                Some(child) => child
+                    .try_wait()
+                    .map_err(io_error("a daemon cannot be awaited"))?,
+            };
+            if let Some(status) = status {
+                self.child = None;
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                return Err(self.failed("does not leave".to_owned()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The process id of its daemon, if it was started and not killed.
@@ -253,11 +307,18 @@ impl Member {
         let log = self.log();
         let lines: Vec<_> = log.lines().rev().take(12).collect();
         let log = lines.into_iter().rev().collect::<Vec<_>>().join("\n");
-        FleetError::Daemon { name: self.name.clone(), problem, log }
+        FleetError::Daemon {
+            name: self.name.clone(),
+            problem,
+            log,
+        }
     }
 
     fn api(&self, source: ClientError) -> FleetError {
-        FleetError::Api { name: self.name.clone(), source }
+        FleetError::Api {
+            name: self.name.clone(),
+            source,
+        }
     }
 
     fn kill(&mut self, spare_tasks: bool) {
@@ -270,6 +331,12 @@ impl Member {
             return;
         }
         let Some(runner) = self.runner() else { return };
+        // A runner that stands still starts no task between being looked at and being killed.
+        send(runner, Signal::STOP);
+        let deadline = Instant::now() + STANDSTILL;
+        while !stands_still(runner) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let below: Vec<u32> = processes()
             .into_iter()
             .filter(|(_, parent)| *parent == runner)
@@ -281,6 +348,11 @@ impl Member {
                 // Each task leads a process group of its own.
                 let _ = kill_process_group(pid, Signal::KILL);
             }
+        }
+        // It is not a child, so it cannot be awaited.
+        let deadline = Instant::now() + STANDSTILL;
+        while self.runner().is_some() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -294,15 +366,25 @@ fn send(pid: u32, signal: Signal) {
 
 /// All processes of this machine, with their parents.
 fn processes() -> BTreeMap<u32, u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return BTreeMap::new();
+    };
     entries
         .filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // The name in parentheses may hold anything; what follows its end does not.
-            let after = stat.rsplit_once(") ")?.1;
-            let parent = after.split(' ').nth(1)?.parse().ok()?;
-            Some((pid, parent))
+            Some((pid, state_and_parent(pid)?.1))
         })
         .collect()
+}
+
+/// Whether a process was stopped, or is gone.
+fn stands_still(pid: u32) -> bool {
+    state_and_parent(pid).is_none_or(|(state, _)| matches!(state, 'T' | 't' | 'Z' | 'X'))
+}
+
+fn state_and_parent(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; what follows its end does not.
+    let mut after = stat.rsplit_once(") ")?.1.split(' ');
+    Some((after.next()?.chars().next()?, after.next()?.parse().ok()?))
 }

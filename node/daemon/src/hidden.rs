@@ -10,7 +10,9 @@ use crate::node::report;
 /// The process that holds tasks, so that they outlive the daemon.
 pub(crate) fn runner(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     let [dir] = args.as_slice() else {
-        return Err(CliError::Other("runner: the daemon starts it, with its directory".into()));
+        return Err(CliError::Other(
+            "runner: the daemon starts it, with its directory".into(),
+        ));
     };
     match starling_exec::runner_main(Path::new(dir)) {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -26,7 +28,9 @@ pub(crate) fn enter(args: Vec<OsString>) -> Result<ExitCode, CliError> {
 /// A task of the demo: digests files.
 pub(crate) fn digest(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     let [list, results] = args.as_slice() else {
-        return Err(CliError::Other("digest: the demo starts it, with LIST and RESULTS".into()));
+        return Err(CliError::Other(
+            "digest: the demo starts it, with LIST and RESULTS".into(),
+        ));
     };
     crate::demo::digest_task(Path::new(list), Path::new(results))
         .map(|()| ExitCode::SUCCESS)

@@ -94,17 +94,29 @@ fn admission(data: &DataDir, join: Option<&str>) -> Result<Admission, CliError> 
             )));
         }
         (Some(secret), _) => (secret, false, false),
-        (None, Some(token)) => (ClusterSecret::from_bytes(*token.secret.as_bytes()), true, false),
+        (None, Some(token)) => (
+            ClusterSecret::from_bytes(*token.secret.as_bytes()),
+            true,
+            false,
+        ),
         (None, None) => (ClusterSecret::generate(), false, true),
     };
     if fresh_join || founded {
         data.set_cluster(&secret).map_err(failed)?;
     }
-    Ok(Admission { secret, token, fresh_join, founded })
+    Ok(Admission {
+        secret,
+        token,
+        fresh_join,
+        founded,
+    })
 }
 
 async fn run(args: UpArgs) -> Result<ExitCode, CliError> {
-    let dir = args.data_dir.clone().map_or_else(crate::cli::default_data_dir, Ok)?;
+    let dir = args
+        .data_dir
+        .clone()
+        .map_or_else(crate::cli::default_data_dir, Ok)?;
     let data = DataDir::open(&dir).map_err(failed)?;
     let key = data.node_key().map_err(failed)?;
     let listeners = Listeners::open(&HttpConfig {
@@ -139,7 +151,9 @@ async fn start(
     } else {
         args.listen.clone()
     };
-    let loopback_only = listen.iter().all(|a| a.contains("/127.0.0.1/") || a.contains("/::1/"));
+    let loopback_only = listen
+        .iter()
+        .all(|a| a.contains("/127.0.0.1/") || a.contains("/::1/"));
     let (net, net_events, calls) = starling_net::start(NetConfig {
         key_seed: key,
         secret: secret(),
@@ -149,24 +163,45 @@ async fn start(
         agent: format!("starling/{}", env!("CARGO_PKG_VERSION")),
     })
     .await
-    .map_err(failed)?;
-    let (executor, held, exec_events) =
-        Executor::open(exec_config(data.path())).await.map_err(failed)?;
+    .map_err(|error| CliError::Other(format!("--listen: {}", report(&error))))?;
+    let (executor, held, exec_events) = Executor::open(exec_config(data.path()))
+        .await
+        .map_err(failed)?;
 
     let mut sensor = Sensor::new(data.path(), executor.runner_pid());
     let facts = sensor.facts();
-    let fixed = node_static(args, &facts, sensor.sense().cpu_total_millis, net.listen_addrs());
+    let fixed = node_static(
+        args,
+        &facts,
+        sensor.sense().cpu_total_millis,
+        net.listen_addrs(),
+    );
     let (sample_sender, samples) = mpsc::channel(1);
     let sampler = std::thread::spawn(move || sample(&mut sensor, &sample_sender));
 
     let clock = Clock::start();
     let signer = Box::new(Ed25519::from_seed(&key));
-    let me = NodeRef { id: signer.node().to_string(), name: fixed.name.clone() };
-    let seeds = admission.token.as_ref().map(|token| token.seeds.clone()).unwrap_or_default();
-    let config = Config { fixed, seeds, ..Config::default() };
+    let me = NodeRef {
+        id: signer.node().to_string(),
+        name: fixed.name.clone(),
+    };
+    let seeds = admission
+        .token
+        .as_ref()
+        .map(|token| token.seeds.clone())
+        .unwrap_or_default();
+    let config = Config {
+        fixed,
+        seeds,
+        ..Config::default()
+    };
     let held = held
         .into_iter()
-        .map(|held| HeldTask { task: held.task, epoch: held.epoch, ended: held.ended })
+        .map(|held| HeldTask {
+            task: held.task,
+            epoch: held.epoch,
+            ended: held.ended,
+        })
         .collect();
     let mut first = Effects::default();
     let mut seed = [0; 32];
@@ -179,7 +214,12 @@ async fn start(
     // The node's new incarnation is on disk before anybody hears of it.
     let saves = std::mem::take(&mut first.saves);
     store
-        .commit(saves.into_iter().map(|save| (save.key, save.value)).collect())
+        .commit(
+            saves
+                .into_iter()
+                .map(|save| (save.key, save.value))
+                .collect(),
+        )
         .await
         .map_err(failed)?;
 
@@ -188,7 +228,10 @@ async fn start(
     let (journal, stored) = Journal::new(store);
     let (join, joining) = watch::channel(JoinState::default());
     let tasks_dir = Arc::new(executor.dir().to_owned());
-    let local = Local { handle: handle.clone(), tasks_dir };
+    let local = Local {
+        handle: handle.clone(),
+        tasks_dir,
+    };
     let cluster = Cluster {
         local: local.clone(),
         net: net.clone(),
@@ -236,7 +279,9 @@ fn announce(me: &NodeRef, admission: &Admission, listeners: &Listeners) {
     let cluster = admission.secret.cluster_id();
     let how = match admission {
         Admission { founded: true, .. } => "founded",
-        Admission { fresh_join: true, .. } => "joining",
+        Admission {
+            fresh_join: true, ..
+        } => "joining",
         _ => "back in",
     };
     tracing::info!(
@@ -253,7 +298,10 @@ fn announce(me: &NodeRef, admission: &Admission, listeners: &Listeners) {
 fn exec_config(data_dir: &Path) -> ExecConfig {
     // The file that was started, whatever an upgrade has put in its place since.
     let exe = PathBuf::from("/proc/self/exe");
-    let exe = std::fs::read_link(&exe).ok().filter(|path| path.exists()).unwrap_or(exe);
+    let exe = std::fs::read_link(&exe)
+        .ok()
+        .filter(|path| path.exists())
+        .unwrap_or(exe);
     let dir = data_dir.join("tasks");
     let mut config = ExecConfig::new(&dir, exe);
     config.runner_args = vec!["runner".into(), dir.into()];
@@ -279,7 +327,11 @@ fn node_static(
     NodeStatic {
         name,
         platform: facts.cpu_model.clone(),
-        capacity: Resources { cpu: cpu_millis, memory: facts.memory, disk: facts.disk },
+        capacity: Resources {
+            cpu: cpu_millis,
+            memory: facts.memory,
+            disk: facts.disk,
+        },
         labels,
         addrs,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -325,7 +377,9 @@ async fn until_left(
             _ = interrupt.recv() => {}
         }
         if asked {
-            tracing::warn!("told twice: ending at once; tasks go on and are found at the next start");
+            tracing::warn!(
+                "told twice: ending at once; tasks go on and are found at the next start"
+            );
             std::process::exit(130);
         }
         asked = true;

@@ -115,7 +115,13 @@ impl Engine {
             undecodable: 0,
         };
         let (owner, host, mut ctx) = engine.split(now, fx);
-        host.take_up(read.held, &saved.held, read.draining, &mut ctx);
+        host.take_up(
+            read.held,
+            &saved.held,
+            read.draining,
+            read.drain_deadline,
+            &mut ctx,
+        );
         owner.take_up(read.jobs, &mut ctx);
         engine.load_changed(now, fx);
         Ok(engine)
@@ -252,7 +258,9 @@ impl Engine {
     fn command(&mut self, now: Time, request: RequestId, command: Command, fx: &mut Effects) {
         let (owner, host, mut ctx) = self.split(now, fx);
         let reply = match command {
-            Command::Submit(_) if host.is_leaving() => Err(CommandError::Leaving),
+            Command::Submit(_) | Command::Drain { .. } if host.is_leaving() => {
+                Err(CommandError::Leaving)
+            }
             Command::Submit(spec) => owner.submit(spec, &mut ctx),
             Command::Stop(target) => owner.stop(target, &mut ctx),
             Command::Drain { on, deadline } => {

@@ -18,12 +18,15 @@ use starling_wire::{Epoch, NodeId, Outcome, TaskId, Time};
 use crate::effect::Effect;
 use crate::engine::Ctx;
 use crate::input::{HeldTask, HostSample, TaskEvent};
+use crate::job::bounded;
 use crate::saved::{self, HeldRow};
 
 /// The most stopped placements that are remembered so that a late claim does not start them.
 const MAX_GRAVES: usize = 16_384;
 /// The most owners that may wait for room.
 const MAX_WAITERS: usize = 1_024;
+/// The most of them that may be of one owner.
+const MAX_WAITERS_OF_ONE: usize = 256;
 /// The most placements held, ended and unnoted ones included.
 const MAX_HELD: usize = 100_000;
 
@@ -91,11 +94,14 @@ pub(crate) struct Host {
     running: u32,
     /// How many placements that are not over each owner has here.
     by_owner: BTreeMap<NodeId, u32>,
-    graves: BTreeMap<TaskId, Epoch>,
-    grave_order: VecDeque<TaskId>,
+    /// By who said so: nobody buries another owner's tasks.
+    graves: BTreeMap<(NodeId, TaskId), Epoch>,
+    grave_order: VecDeque<(NodeId, TaskId)>,
     waiters: VecDeque<Waiter>,
     /// Room was freed since the waiters were last served.
     freed: bool,
+    /// When room that was told of and not claimed is told to the next.
+    offer_again: Option<Time>,
     /// Reports to be sent at the end of the batch, by owner.
     unsent: BTreeSet<(NodeId, TaskId)>,
     /// When reports that may have been lost are sent again.
@@ -117,9 +123,11 @@ impl Host {
         rows: BTreeMap<TaskId, HeldRow>,
         executor: &[HeldTask],
         draining: bool,
+        drain_deadline: Option<Time>,
         ctx: &mut Ctx<'_>,
     ) {
         self.draining = draining;
+        self.drain_deadline = drain_deadline.filter(|_| draining);
         let mut found: BTreeMap<(TaskId, Epoch), &HeldTask> = executor
             .iter()
             .map(|held| ((held.task, held.epoch), held))
@@ -127,7 +135,7 @@ impl Host {
         for (task, row) in rows {
             let stage = match found.remove(&(task, row.epoch)).map(|held| &held.ended) {
                 Some(None) => Stage::Running,
-                Some(Some(outcome)) => Stage::Ended(outcome.clone()),
+                Some(Some(outcome)) => Stage::Ended(bounded(outcome.clone())),
                 None => Stage::Ended(Outcome::Lost),
             };
             let held = Held {
@@ -143,7 +151,6 @@ impl Host {
             self.hold(task, held);
         }
         for (task, epoch) in found.into_keys() {
-            self.bury(task, epoch);
             ctx.fx.now.push(Effect::StopTask {
                 task,
                 epoch,
@@ -214,6 +221,10 @@ impl Host {
             self.resend.pop_first();
             self.report_again(task, ctx);
         }
+        if self.offer_again.is_some_and(|at| at <= ctx.now) {
+            self.offer_again = None;
+            self.freed = true;
+        }
         self.drain_tick(ctx);
     }
 
@@ -221,6 +232,7 @@ impl Host {
         let resend = self.resend.first().map(|(at, _)| *at);
         [
             resend,
+            self.offer_again,
             self.drain_deadline,
             self.leaving.filter(|_| !self.left),
         ]
@@ -289,17 +301,18 @@ impl Host {
     /// Forgets a placement whose end is on record with its owner.
     fn forget(&mut self, task: TaskId, ctx: &mut Ctx<'_>) {
         if let Some(held) = self.held.remove(&task) {
-            self.bury(task, held.epoch);
+            self.bury(held.owner, task, held.epoch);
             self.unsent.remove(&(held.owner, task));
             ctx.fx.now.push(Effect::Forget(vec![(task, held.epoch)]));
             ctx.fx.lazy.push(saved::forget_held(task));
         }
     }
 
-    /// Remembers that placements of `task` up to `epoch` must not start here.
-    fn bury(&mut self, task: TaskId, epoch: Epoch) {
-        let buried = self.graves.entry(task).or_insert_with(|| {
-            self.grave_order.push_back(task);
+    /// Remembers that `owner`'s placements of `task` up to `epoch` must not start here.
+    fn bury(&mut self, owner: NodeId, task: TaskId, epoch: Epoch) {
+        let key = (owner, task);
+        let buried = self.graves.entry(key).or_insert_with(|| {
+            self.grave_order.push_back(key);
             0
         });
         *buried = epoch.max(*buried);
@@ -312,18 +325,5 @@ impl Host {
 
     fn current(&mut self, task: TaskId, epoch: Epoch) -> Option<&mut Held> {
         self.held.get_mut(&task).filter(|held| held.epoch == epoch)
-    }
-}
-
-/// The most bytes of a reason that travels: a report of many tasks must fit into a frame.
-const MAX_REASON: usize = 160;
-
-fn bounded(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::NotStarted(reason) if reason.len() > MAX_REASON => {
-            let end = reason.floor_char_boundary(MAX_REASON);
-            Outcome::NotStarted(format!("{}...", &reason[..end]))
-        }
-        other => other,
     }
 }

@@ -191,6 +191,11 @@ impl Job {
         (last + 1).max((Epoch::from(self.term) << PLACEMENT_BITS) + 1)
     }
 
+    /// Whether an epoch is of a term before the present one.
+    pub(crate) const fn is_earlier(&self, epoch: Epoch) -> bool {
+        epoch >> PLACEMENT_BITS < self.term as Epoch
+    }
+
     /// The identity of the task at `index`.
     pub const fn task_id(&self, index: u32) -> TaskId {
         TaskId {
@@ -216,6 +221,20 @@ impl Job {
         let old = std::mem::replace(&mut task.state, state);
         *self.counts.of(old) -= 1;
         *self.counts.of(state) += 1;
+    }
+}
+
+/// The most bytes of a reason that travels: a report of many tasks must fit into a frame.
+const MAX_REASON: usize = 160;
+
+/// An outcome that fits into a report beside many others.
+pub(crate) fn bounded(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::NotStarted(reason) if reason.len() > MAX_REASON => {
+            let end = reason.floor_char_boundary(MAX_REASON);
+            Outcome::NotStarted(format!("{}...", &reason[..end]))
+        }
+        other => other,
     }
 }
 

@@ -62,6 +62,10 @@ pub(crate) struct Owner {
     /// Placements that have not ended, by node.
     at: BTreeMap<NodeId, BTreeSet<TaskId>>,
     timers: BTreeSet<(Time, Timer)>,
+    /// Whether the timer of the audit is set.
+    auditing: bool,
+    /// Jobs for which the timer of their halts is set.
+    halting: BTreeSet<JobId>,
     requests: u64,
     open_tasks: usize,
     mean_service: Duration,
@@ -77,6 +81,8 @@ impl Default for Owner {
             claims: BTreeMap::new(),
             at: BTreeMap::new(),
             timers: BTreeSet::new(),
+            auditing: false,
+            halting: BTreeSet::new(),
             requests: 0,
             open_tasks: 0,
             mean_service: Duration::from_secs(1),
@@ -131,7 +137,10 @@ impl Owner {
                 Timer::Claim(request) => self.claim_unanswered(request, ctx),
                 Timer::Delayed(task) => self.ready(task),
                 Timer::Blocked(job) => self.unblock(job, ctx.now),
-                Timer::Halts(job) => self.halt_again(job, ctx),
+                Timer::Halts(job) => {
+                    self.halting.remove(&job);
+                    self.halt_again(job, ctx);
+                }
                 Timer::Audit => self.audit_all(ctx),
                 Timer::Recovered => self.recovered(ctx),
                 Timer::Retention(job) => self.retire(job, ctx),

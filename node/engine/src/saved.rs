@@ -40,6 +40,7 @@ const MAX_VALUE: usize = 1 << 20;
 const INCARNATION: &[u8] = b"m/incarnation";
 const BOOK: &[u8] = b"m/book";
 const DRAINING: &[u8] = b"m/draining";
+const DRAIN_DEADLINE: &[u8] = b"m/drain-deadline";
 
 #[derive(Serialize, Deserialize)]
 struct JobRow {
@@ -94,6 +95,7 @@ pub(crate) struct Read {
     pub(crate) incarnation: u32,
     pub(crate) book: Vec<Seed>,
     pub(crate) draining: bool,
+    pub(crate) drain_deadline: Option<Time>,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) held: BTreeMap<TaskId, HeldRow>,
 }
@@ -113,6 +115,9 @@ impl Saved {
                         .collect();
                 }
                 (DRAINING, _) => read.draining = value_of(value, "draining mark")?,
+                (DRAIN_DEADLINE, _) => {
+                    read.drain_deadline = Some(value_of(value, "drain deadline")?);
+                }
                 (key, Some(b"j/")) => {
                     let id = job_of(key).ok_or(SavedError {
                         what: "job key",
@@ -181,8 +186,13 @@ pub(crate) fn save_book(book: &[Seed]) -> Save {
     put(BOOK.to_vec(), &book)
 }
 
-pub(crate) fn save_draining(on: bool) -> Save {
-    put(DRAINING.to_vec(), &on)
+pub(crate) fn save_draining(on: bool, deadline: Option<Time>) -> [Save; 2] {
+    let key = DRAIN_DEADLINE.to_vec();
+    let until = match deadline {
+        Some(deadline) => put(key, &deadline),
+        None => remove(key),
+    };
+    [put(DRAINING.to_vec(), &on), until]
 }
 
 pub(crate) fn save_job(job: &Job) -> Save {

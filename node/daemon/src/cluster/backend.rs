@@ -18,7 +18,7 @@ use tokio_stream::StreamExt;
 
 use super::follow::Local;
 use super::peer::{self, MAX_ANSWER, PeerRequest};
-use super::views;
+use super::{metrics, views};
 use crate::http::{Backend, ItemStream, JobRef, StopTarget, TaskRef, resolve_node};
 use crate::node::token::Token;
 
@@ -88,7 +88,11 @@ impl Cluster {
         let here: Vec<JobId> = self
             .local
             .read(move |engine: &Engine| {
-                engine.jobs().map(|job| job.id).filter(|id| wanted.matches(*id)).collect()
+                engine
+                    .jobs()
+                    .map(|job| job.id)
+                    .filter(|id| wanted.matches(*id))
+                    .collect()
             })
             .await?;
         if let Some(id) = job.exact()
@@ -100,7 +104,8 @@ impl Cluster {
         let there: Vec<(JobId, NodeId)> = answers
             .iter()
             .flat_map(|(node, jobs)| {
-                jobs.iter().filter_map(move |job| Some((job.id.parse().ok()?, *node)))
+                jobs.iter()
+                    .filter_map(move |job| Some((job.id.parse().ok()?, *node)))
             })
             .collect();
         let known = here.iter().copied().chain(there.iter().map(|(id, _)| *id));
@@ -109,21 +114,30 @@ impl Cluster {
                 error.with_detail(Some(node.clone()), "did not answer; it may know more")
             })
         })?;
-        let owner = there.iter().find(|(found, _)| *found == id).map(|(_, node)| *node);
-        Ok((id, owner.filter(|_| !here.contains(&id)).map_or(Owner::Here, Owner::There)))
+        let owner = there
+            .iter()
+            .find(|(found, _)| *found == id)
+            .map(|(_, node)| *node);
+        Ok((
+            id,
+            owner
+                .filter(|_| !here.contains(&id))
+                .map_or(Owner::Here, Owner::There),
+        ))
     }
 
     async fn find_task(&self, task: &TaskRef) -> Result<(TaskId, Owner), ApiError> {
         let (job, owner) = self.find(&task.job).await?;
-        Ok((TaskId { job, index: task.index }, owner))
+        Ok((
+            TaskId {
+                job,
+                index: task.index,
+            },
+            owner,
+        ))
     }
 
-    async fn job_from(
-        &self,
-        id: JobId,
-        owner: &Owner,
-        tasks: bool,
-    ) -> Result<JobDetail, ApiError> {
+    async fn job_from(&self, id: JobId, owner: &Owner, tasks: bool) -> Result<JobDetail, ApiError> {
         let found = match owner {
             Owner::Here => self.local.job(id, tasks).await?,
             Owner::There(node) => {
@@ -142,10 +156,14 @@ impl Backend for Cluster {
     async fn submit(&self, spec: JobSpec) -> Result<Submitted, ApiError> {
         let tasks = spec.count;
         match self.local.command(Command::Submit(spec)).await? {
-            Reply::Submitted { job, copies } => {
-                Ok(Submitted { job: job.to_string(), tasks, copies })
-            }
-            other => Err(ApiError::internal(format!("an unexpected answer: {other:?}"))),
+            Reply::Submitted { job, copies } => Ok(Submitted {
+                job: job.to_string(),
+                tasks,
+                copies,
+            }),
+            other => Err(ApiError::internal(format!(
+                "an unexpected answer: {other:?}"
+            ))),
         }
     }
 
@@ -153,9 +171,7 @@ impl Backend for Cluster {
         let mut items = self.local.jobs().await?;
         let (answers, silent) = self.ask_all::<Vec<JobSummary>>(&PeerRequest::Jobs).await?;
         items.extend(answers.into_iter().flat_map(|(_, jobs)| jobs));
-        items.sort_by(|a, b| {
-            (b.submitted_at_ms, &b.id).cmp(&(a.submitted_at_ms, &a.id))
-        });
+        items.sort_by(|a, b| (b.submitted_at_ms, &b.id).cmp(&(a.submitted_at_ms, &a.id)));
         Ok(Answer { items, silent })
     }
 
@@ -203,7 +219,9 @@ impl Backend for Cluster {
     ) -> Result<ItemStream<LogChunk>, ApiError> {
         let (id, owner) = self.find_task(&task).await?;
         let job = self.job_from(id.job, &owner, true).await?;
-        let task = usize::try_from(id.index).ok().and_then(|at| job.tasks.get(at));
+        let task = usize::try_from(id.index)
+            .ok()
+            .and_then(|at| job.tasks.get(at));
         let task = task.ok_or_else(|| ApiError::not_found("task", &id.to_string()))?;
         let Some(place) = &task.node else {
             let waits = task.waits_for.as_deref().unwrap_or("a place");
@@ -215,11 +233,23 @@ impl Backend for Cluster {
         if place.id == self.me.id {
             return self.local.logs(id, tail, follow).await;
         }
-        let node = place.id.parse().map_err(|_| ApiError::internal("a node id is garbled"))?;
-        let request = PeerRequest::Logs { task: id, tail, follow };
-        let stream = peer::open(&self.net, node, &request).await.map_err(|error| {
-            error.with_remedy(format!("the output is on {}, where the task ran", place.label()))
-        })?;
+        let node = place
+            .id
+            .parse()
+            .map_err(|_| ApiError::internal("a node id is garbled"))?;
+        let request = PeerRequest::Logs {
+            task: id,
+            tail,
+            follow,
+        };
+        let stream = peer::open(&self.net, node, &request)
+            .await
+            .map_err(|error| {
+                error.with_remedy(format!(
+                    "the output is on {}, where the task ran",
+                    place.label()
+                ))
+            })?;
         Ok(items(node, stream))
     }
 
@@ -238,15 +268,14 @@ impl Backend for Cluster {
         if found.id == self.me.id {
             return self.local.drain(on, deadline).await;
         }
-        let node = found.id.parse().map_err(|_| ApiError::internal("a node id is garbled"))?;
+        let node = found
+            .id
+            .parse()
+            .map_err(|_| ApiError::internal("a node id is garbled"))?;
         peer::ask(&self.net, node, &PeerRequest::Drain { on, deadline }).await
     }
 
-    async fn events(
-        &self,
-        follow: bool,
-        new_only: bool,
-    ) -> Result<ItemStream<Event>, ApiError> {
+    async fn events(&self, follow: bool, new_only: bool) -> Result<ItemStream<Event>, ApiError> {
         let mut streams = vec![self.local.events(follow, new_only)];
         let request = PeerRequest::Events { follow, new_only };
         let mut opening: FuturesUnordered<_> = self
@@ -266,7 +295,9 @@ impl Backend for Cluster {
         }
         if follow {
             // One member's end must not end what the others have to tell.
-            let quiet = streams.into_iter().map(|stream| stream.filter(Result::is_ok));
+            let quiet = streams
+                .into_iter()
+                .map(|stream| stream.filter(Result::is_ok));
             return Ok(Box::pin(stream::select_all(quiet.map(Box::pin))));
         }
         let mut events = Vec::new();
@@ -277,7 +308,7 @@ impl Backend for Cluster {
                 events.push(event);
             }
         }
-        events.sort_by(|a, b| (a.at_ms, a.seq).cmp(&(b.at_ms, b.seq)));
+        events.sort_by_key(|event| (event.at_ms, event.seq));
         Ok(Box::pin(stream::iter(events.into_iter().map(Ok))))
     }
 
@@ -306,7 +337,9 @@ impl Backend for Cluster {
             .with_remedy("start it with --listen, or with --advertise-loopback for a test"));
         }
         let secret = ClusterSecret::from_bytes(*self.secret.as_bytes());
-        Ok(TokenView { token: Token { secret, seeds }.print() })
+        Ok(TokenView {
+            token: Token { secret, seeds }.print(),
+        })
     }
 
     fn health(&self) -> impl Future<Output = Result<Health, ApiError>> + Send {
@@ -318,6 +351,13 @@ impl Backend for Cluster {
         };
         // The answer says that the engine turns, not only that the server does.
         async move { self.local.read(move |_| health).await }
+    }
+
+    async fn metrics(&self) -> Result<String, ApiError> {
+        let net = self.net.stats();
+        self.local
+            .read(move |engine| metrics::text(engine, &net))
+            .await
     }
 }
 

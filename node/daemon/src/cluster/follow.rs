@@ -40,7 +40,11 @@ impl Local {
     }
 
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, ApiError> {
-        self.handle.command(command).await.map_err(unavailable)?.map_err(refused)
+        self.handle
+            .command(command)
+            .await
+            .map_err(unavailable)?
+            .map_err(refused)
     }
 
     /// The kept events, and those that come if `follow`; subscribed when this returns.
@@ -68,16 +72,24 @@ impl Local {
         tail: Option<u64>,
         follow: bool,
     ) -> Result<ItemStream<LogChunk>, ApiError> {
-        let epoch = if follow { self.running(task).await? } else { None };
-        let reader =
-            match LogReader::open(&self.tasks_dir, task, epoch, Select::Both, tail).await {
-                Ok(reader) => reader,
-                Err(LogError::None(_)) => return Ok(Box::pin(stream::empty())),
-                Err(error) => {
-                    return Err(ApiError::internal(crate::node::report(&error)));
-                }
-            };
-        let state = Following { local: self.clone(), task, reader, live: epoch };
+        let epoch = if follow {
+            self.running(task).await?
+        } else {
+            None
+        };
+        let reader = match LogReader::open(&self.tasks_dir, task, epoch, Select::Both, tail).await {
+            Ok(reader) => reader,
+            Err(LogError::None(_)) => return Ok(Box::pin(stream::empty())),
+            Err(error) => {
+                return Err(ApiError::internal(crate::node::report(&error)));
+            }
+        };
+        let state = Following {
+            local: self.clone(),
+            task,
+            reader,
+            live: epoch,
+        };
         Ok(Box::pin(stream::unfold(Some(state), |state| async move {
             let mut state = state?;
             match state.next().await {

@@ -23,9 +23,16 @@ pub(crate) enum PeerRequest {
     /// Stops a task of a job it owns: `Stopped`.
     StopTask(TaskId),
     /// Drains it, or ends that: `Drain`.
-    Drain { on: bool, deadline: Option<Duration> },
+    Drain {
+        on: bool,
+        deadline: Option<Duration>,
+    },
     /// A task's output on it: `Vec<LogChunk>`s until the end.
-    Logs { task: TaskId, tail: Option<u64>, follow: bool },
+    Logs {
+        task: TaskId,
+        tail: Option<u64>,
+        follow: bool,
+    },
     /// Its events: `Vec<Event>`s until the caller goes.
     Events { follow: bool, new_only: bool },
 }
@@ -65,7 +72,9 @@ pub(crate) async fn open(
     node: NodeId,
     request: &PeerRequest,
 ) -> Result<CallStream, ApiError> {
-    net.call(node, codec::encode(request)).await.map_err(|error| unreachable(node, &error))
+    net.call(node, codec::encode(request))
+        .await
+        .map_err(|error| unreachable(node, &error))
 }
 
 pub(crate) fn unreachable(node: NodeId, error: &dyn std::fmt::Display) -> ApiError {

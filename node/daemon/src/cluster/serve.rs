@@ -100,7 +100,13 @@ async fn pieces<T: serde::Serialize>(
 impl Local {
     /// The jobs this node owns, in numbers.
     pub(crate) async fn jobs(&self) -> Result<Vec<JobSummary>, ApiError> {
-        self.read(|engine| engine.jobs().map(|job| views::summary(engine, job)).collect()).await
+        self.read(|engine| {
+            engine
+                .jobs()
+                .map(|job| views::summary(engine, job))
+                .collect()
+        })
+        .await
     }
 
     /// A job this node owns, if it does.
@@ -109,7 +115,8 @@ impl Local {
         id: JobId,
         tasks: bool,
     ) -> Result<Option<starling_api::JobDetail>, ApiError> {
-        self.read(move |engine| engine.job(id).map(|job| views::detail(engine, job, tasks))).await
+        self.read(move |engine| engine.job(id).map(|job| views::detail(engine, job, tasks)))
+            .await
     }
 
     /// Why a task of a job this node owns is where it is.
@@ -127,8 +134,13 @@ impl Local {
             Target::Task(task) => task.to_string(),
         };
         match self.command(Command::Stop(target)).await? {
-            Reply::Stopping(tasks) => Ok(Stopped { target: name, tasks }),
-            other => Err(ApiError::internal(format!("an unexpected answer: {other:?}"))),
+            Reply::Stopping(tasks) => Ok(Stopped {
+                target: name,
+                tasks,
+            }),
+            other => Err(ApiError::internal(format!(
+                "an unexpected answer: {other:?}"
+            ))),
         }
     }
 
@@ -159,7 +171,10 @@ pub(crate) fn refused(error: CommandError) -> ApiError {
             let error = ApiError::new(codes::IMPOSSIBLE, message)
                 .with_remedy("ask for less, or add a node that could hold it");
             misses.into_iter().fold(error, |error, miss| {
-                let node = starling_api::NodeRef { id: miss.node.to_string(), name: miss.name };
+                let node = starling_api::NodeRef {
+                    id: miss.node.to_string(),
+                    name: miss.name,
+                };
                 error.with_detail(Some(node), miss.miss.to_string())
             })
         }

@@ -1,9 +1,8 @@
 //! The engine's state in the API's words.
 
 use starling_api::{
-    Amount, CandidateView, Event, EventKind, JobDetail, JobState, JobSummary, NodeRef,
-    NodeState, NodeView, PressureView, ScorePart, TaskState, TaskView,
-    VerdictView, WhyView,
+    Amount, CandidateView, Event, EventKind, JobDetail, JobState, JobSummary, NodeRef, NodeState,
+    NodeView, PressureView, ScorePart, TaskState, TaskView, VerdictView, WhyView,
 };
 use starling_engine as engine;
 use starling_engine::{Engine, Job, Task};
@@ -16,13 +15,20 @@ use crate::http::request_from_spec;
 /// A node by id and, as far as gossip knows it, name.
 pub(crate) fn node_ref(engine: &Engine, node: &NodeId) -> NodeRef {
     let name = engine.gossip().member(node).and_then(|member| member.fixed);
-    NodeRef { id: node.to_string(), name: name.map(|fixed| fixed.name.clone()).unwrap_or_default() }
+    NodeRef {
+        id: node.to_string(),
+        name: name.map(|fixed| fixed.name.clone()).unwrap_or_default(),
+    }
 }
 
 /// The members, by name.
 pub(crate) fn nodes(engine: &Engine) -> Vec<NodeView> {
     let me = engine.gossip().me();
-    let mut nodes: Vec<_> = engine.gossip().members().map(|member| node(member, &me)).collect();
+    let mut nodes: Vec<_> = engine
+        .gossip()
+        .members()
+        .map(|member| node(member, &me))
+        .collect();
     nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     nodes
 }
@@ -65,7 +71,11 @@ fn node(member: Member<'_>, me: &NodeId) -> NodeView {
 }
 
 const fn amount(resources: &Resources) -> Amount {
-    Amount { cpu_millis: resources.cpu, memory: resources.memory, disk: resources.disk }
+    Amount {
+        cpu_millis: resources.cpu,
+        memory: resources.memory,
+        disk: resources.disk,
+    }
 }
 
 /// A job in numbers.
@@ -95,11 +105,17 @@ pub(crate) fn summary(engine: &Engine, job: &Job) -> JobSummary {
 
 /// A job with or without its tasks.
 pub(crate) fn detail(engine: &Engine, job: &Job, tasks: bool) -> JobDetail {
-    let views = (0..).zip(&job.tasks).map(|(index, task)| task_view(engine, job, index, task));
+    let views = (0..)
+        .zip(&job.tasks)
+        .map(|(index, task)| task_view(engine, job, index, task));
     JobDetail {
         summary: summary(engine, job),
         spec: request_from_spec(&job.spec),
-        owners: job.owners.iter().map(|owner| node_ref(engine, owner)).collect(),
+        owners: job
+            .owners
+            .iter()
+            .map(|owner| node_ref(engine, owner))
+            .collect(),
         tasks: if tasks { views.collect() } else { Vec::new() },
     }
 }
@@ -113,7 +129,10 @@ fn task_view(engine: &Engine, job: &Job, index: u32, task: &Task) -> TaskView {
         epoch: task.epoch,
         attempts: task.attempts,
         moves: task.moves,
-        exit_code: task.outcome.as_ref().and_then(starling_wire::Outcome::exit_code),
+        exit_code: task
+            .outcome
+            .as_ref()
+            .and_then(starling_wire::Outcome::exit_code),
         reason: task.outcome.as_ref().map(ToString::to_string),
         started_at_ms: task.started.map(starling_wire::Time::as_millis),
         ended_at_ms: task.ended.map(starling_wire::Time::as_millis),
@@ -139,7 +158,11 @@ fn waits_for(job: &Job, task: &Task) -> Option<String> {
     if let Some(outcome) = &task.outcome {
         return Some(format!("its next try, after {outcome}"));
     }
-    Some(job.waits.as_ref().map_or_else(|| "a place".to_owned(), |(_, text)| text.clone()))
+    Some(
+        job.waits
+            .as_ref()
+            .map_or_else(|| "a place".to_owned(), |(_, text)| text.clone()),
+    )
 }
 
 /// Why a task is where it is.
@@ -147,10 +170,18 @@ pub(crate) fn why(engine: &Engine, id: TaskId) -> Option<WhyView> {
     let job = engine.job(id.job)?;
     let task = job.task(id.index)?;
     let pending = task.state == engine::TaskState::Pending;
-    let waiting = job.waits.as_ref().filter(|_| pending).map(|(decision, _)| decision);
+    let waiting = job
+        .waits
+        .as_ref()
+        .filter(|_| pending)
+        .map(|(decision, _)| decision);
     let decision = waiting.or(task.decision.as_ref());
     let candidates = decision.map_or_else(Vec::new, |decision| {
-        decision.candidates.iter().map(|c| candidate(engine, c, task, pending)).collect()
+        decision
+            .candidates
+            .iter()
+            .map(|c| candidate(engine, c, task, pending))
+            .collect()
     });
     Some(WhyView {
         task: id.to_string(),
@@ -171,9 +202,10 @@ fn candidate(
 ) -> CandidateView {
     let elsewhere = pending || task.node != Some(candidate.node);
     let (verdict, reason) = match &candidate.verdict {
-        Verdict::Chosen if elsewhere => {
-            (VerdictView::Outranked, Some("it took other tasks of the batch".to_owned()))
-        }
+        Verdict::Chosen if elsewhere => (
+            VerdictView::Outranked,
+            Some("it took other tasks of the batch".to_owned()),
+        ),
         Verdict::Chosen => (VerdictView::Chosen, None),
         Verdict::Outranked => (VerdictView::Outranked, None),
         Verdict::NotAsked => (VerdictView::NotAsked, None),
@@ -197,7 +229,13 @@ fn candidate(
 
 fn parts(score: Option<&FitScore>) -> Vec<ScorePart> {
     let parts = score.map_or(&[][..], |score| &score.parts);
-    parts.iter().map(|part| ScorePart { name: part.name.clone(), value: part.value }).collect()
+    parts
+        .iter()
+        .map(|part| ScorePart {
+            name: part.name.clone(),
+            value: part.value,
+        })
+        .collect()
 }
 
 /// An event, as a sentence with names. Its number is given by the log that takes it.
@@ -205,30 +243,62 @@ pub(crate) fn event(engine: &Engine, at_ms: u64, event: &engine::Event) -> Event
     let me = engine.gossip().me();
     let subject = event.node.as_ref().map(|node| node_ref(engine, node));
     let place = subject.as_ref().map_or("nowhere", |node| node.label());
-    let task = event.task.map_or_else(|| "a task".to_owned(), |task| format!("task {task}"));
-    let job = event.job.map_or_else(|| "a job".to_owned(), |job| format!("job {job}"));
+    let task = event
+        .task
+        .map_or_else(|| "a task".to_owned(), |task| format!("task {task}"));
+    let job = event
+        .job
+        .map_or_else(|| "a job".to_owned(), |job| format!("job {job}"));
     let detail = &event.detail;
     use engine::EventKind as Kind;
     let (kind, message) = match event.kind {
-        Kind::JobSubmitted => (EventKind::JobSubmitted, format!("{job} was taken: {detail}")),
+        Kind::JobSubmitted => (EventKind::JobSubmitted, taken(engine, event, &job)),
         Kind::JobFinished => (EventKind::JobFinished, format!("{job} is over: {detail}")),
-        Kind::JobStopping => (EventKind::JobStopped, format!("{job} is being stopped: {detail}")),
-        Kind::TaskPlaced => (EventKind::TaskPlaced, format!("{task} has a place on {place}")),
+        Kind::JobStopping => (
+            EventKind::JobStopped,
+            format!("{job} is being stopped: {detail}"),
+        ),
+        Kind::TaskPlaced => (
+            EventKind::TaskPlaced,
+            format!("{task} has a place on {place}"),
+        ),
         Kind::TaskStarted if detail.is_empty() => {
             (EventKind::TaskStarted, format!("{task} runs on {place}"))
         }
-        Kind::TaskStarted => (EventKind::TaskStarted, format!("{task} runs on {place}: {detail}")),
-        Kind::TaskEnded => (EventKind::TaskEnded, format!("{task} ended on {place}: {detail}")),
-        Kind::TaskRetried => (EventKind::TaskRetried, format!("{task} failed on {place}: {detail}")),
-        Kind::TaskDisplaced => {
-            (EventKind::TaskDisplaced, format!("{task} lost its place on {place}: {detail}"))
-        }
+        Kind::TaskStarted => (
+            EventKind::TaskStarted,
+            format!("{task} runs on {place}: {detail}"),
+        ),
+        Kind::TaskEnded => (
+            EventKind::TaskEnded,
+            format!("{task} ended on {place}: {detail}"),
+        ),
+        Kind::TaskRetried => (
+            EventKind::TaskRetried,
+            format!("{task} failed on {place}: {detail}"),
+        ),
+        Kind::TaskDisplaced => (
+            EventKind::TaskDisplaced,
+            format!("{task} lost its place on {place}: {detail}"),
+        ),
         Kind::NodeAlive => (EventKind::NodeAlive, format!("node {place} is there")),
-        Kind::NodeSuspect => (EventKind::NodeSuspect, format!("node {place} does not answer")),
-        Kind::NodeDead => (EventKind::NodeDead, format!("node {place} is held to be dead")),
+        Kind::NodeSuspect => (
+            EventKind::NodeSuspect,
+            format!("node {place} does not answer"),
+        ),
+        Kind::NodeDead => (
+            EventKind::NodeDead,
+            format!("node {place} is held to be dead"),
+        ),
         Kind::NodeLeft => (EventKind::NodeLeft, format!("node {place} has left")),
-        Kind::Draining => (EventKind::Draining, format!("node {place} takes no new tasks")),
-        Kind::Undrained => (EventKind::Undrained, format!("node {place} takes tasks again")),
+        Kind::Draining => (
+            EventKind::Draining,
+            format!("node {place} takes no new tasks"),
+        ),
+        Kind::Undrained => (
+            EventKind::Undrained,
+            format!("node {place} takes tasks again"),
+        ),
     };
     Event {
         seq: 0,
@@ -239,6 +309,21 @@ pub(crate) fn event(engine: &Engine, at_ms: u64, event: &engine::Event) -> Event
         task: event.task.map(|task| task.to_string()),
         subject,
         message,
+    }
+}
+
+/// A job was taken: its name, if it has one, and how large it is.
+fn taken(engine: &Engine, event: &engine::Event, name: &str) -> String {
+    let Some(job) = event.job.and_then(|id| engine.job(id)) else {
+        return format!("{name} was taken: {}", event.detail);
+    };
+    let tasks = match job.spec.count {
+        1 => "1 task".to_owned(),
+        count => format!("{count} tasks"),
+    };
+    match job.spec.name.as_str() {
+        "" => format!("{name} was taken: {tasks}"),
+        called => format!("{name} ({called}) was taken: {tasks}"),
     }
 }
 

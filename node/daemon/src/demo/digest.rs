@@ -55,13 +55,26 @@ impl Plan {
         find(&dir, &mut files, &mut bytes)
             .map_err(|error| format!("--dir: {} cannot be read: {error}", dir.display()))?;
         if files.is_empty() {
-            return Err(format!("--dir: {} holds no files; name another folder", dir.display()));
+            return Err(format!(
+                "--dir: {} holds no files; name another folder",
+                dir.display()
+            ));
         }
-        let tasks = args.tasks.min(u32::try_from(files.len()).unwrap_or(u32::MAX));
+        let tasks = args
+            .tasks
+            .min(u32::try_from(files.len()).unwrap_or(u32::MAX));
         let list = root.join("files");
         let results = root.join("results");
-        let plan = Self { dir, files, bytes, tasks, list, results };
-        plan.write().map_err(|error| format!("the list of files cannot be written: {error}"))?;
+        let plan = Self {
+            dir,
+            files,
+            bytes,
+            tasks,
+            list,
+            results,
+        };
+        plan.write()
+            .map_err(|error| format!("the list of files cannot be written: {error}"))?;
         Ok(plan)
     }
 
@@ -89,9 +102,14 @@ impl Plan {
 
     pub(super) fn command(&self) -> Vec<String> {
         let exe = std::env::current_exe().unwrap_or_else(|_| "starling".into());
-        [exe.as_os_str(), "digest".as_ref(), self.list.as_os_str(), self.results.as_os_str()]
-            .map(|part| part.to_string_lossy().into_owned())
-            .to_vec()
+        [
+            exe.as_os_str(),
+            "digest".as_ref(),
+            self.list.as_os_str(),
+            self.results.as_os_str(),
+        ]
+        .map(|part| part.to_string_lossy().into_owned())
+        .to_vec()
     }
 
     /// Collects what the tasks wrote and compares it with a direct computation.
@@ -99,7 +117,9 @@ impl Plan {
         let mut found: BTreeMap<String, String> = BTreeMap::new();
         let mut tasks_found = 0;
         for task in 0..self.tasks {
-            let Ok(text) = fs::read_to_string(self.results.join(task.to_string())) else { continue };
+            let Ok(text) = fs::read_to_string(self.results.join(task.to_string())) else {
+                continue;
+            };
             tasks_found += 1;
             found.extend(text.lines().filter_map(|line| {
                 let (digest, path) = line.split_once(' ')?;
@@ -112,14 +132,19 @@ impl Plan {
                 .map_err(|error| format!("{} cannot be digested: {error}", file.display()))?;
             right += usize::from(found.get(&file.display().to_string()) == Some(&digest));
         }
-        Ok(Verified { files: self.files.len(), right, tasks: self.tasks, tasks_found })
+        Ok(Verified {
+            files: self.files.len(),
+            right,
+            tasks: self.tasks,
+            tasks_found,
+        })
     }
 }
 
 fn cargo_sources() -> Option<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"))
-    })?;
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))?;
     Some(home.join("registry").join("src")).filter(|dir| dir.is_dir())
 }
 

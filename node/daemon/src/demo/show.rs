@@ -51,41 +51,70 @@ pub(super) fn result(
     }
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["node", "tasks ended there", "of them moved there after the kill"]);
+    table.set_header([
+        "node",
+        "tasks ended there",
+        "of them moved there after the kill",
+    ]);
     for (name, (tasks, moved)) in per_node {
-        let name = if name == victim { format!("{name} (killed)") } else { name };
+        let name = if name == victim {
+            format!("{name} (killed)")
+        } else {
+            name
+        };
         table.add_row([name, tasks.to_string(), moved.to_string()]);
     }
     println!("\n{table}\n");
     let seconds = |time: Option<std::time::Duration>| {
-        time.map_or_else(|| "never".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()))
+        time.map_or_else(
+            || "never".to_owned(),
+            |time| format!("{:.2} s", time.as_secs_f64()),
+        )
     };
     println!("retries after a failure          {}", watch.retried);
     println!("tasks displaced by the kill      {}", watch.displaced.len());
-    println!("kill to held to be dead          {}", seconds(watch.noticed));
+    println!(
+        "kill to held to be dead          {}",
+        seconds(watch.noticed)
+    );
     if !watch.displaced.is_empty() {
-        println!("kill to last of them running     {}", seconds(watch.recovered()));
+        println!(
+            "kill to last of them running     {}",
+            seconds(watch.recovered())
+        );
     }
-    println!("kill to everything done          {}", seconds(Some(killed.elapsed())));
+    println!(
+        "kill to everything done          {}",
+        seconds(Some(killed.elapsed()))
+    );
     println!(
         "results verified                 {} of {} files, {} of {} tasks{}",
         verified.right,
         verified.files,
         verified.tasks_found,
         verified.tasks,
-        if verified.is_right() { ": all right" } else { ": WRONG" }
+        if verified.is_right() {
+            ": all right"
+        } else {
+            ": WRONG"
+        }
     );
 }
 
 pub(super) fn try_it(fleet: &Fleet, exe: &Path) {
     println!("\nThe cluster stays up until Ctrl-C. In another terminal, at any of its nodes:\n");
     let exe = exe.display();
-    for (member, words) in fleet.members.iter().filter(|member| member.pid().is_some()).zip([
-        "nodes",
-        "ps",
-        "run --count 20 --wait -- sh -c 'echo hello from $STARLING_NODE'",
-        "events -f",
-    ]) {
+    for (member, words) in fleet
+        .members
+        .iter()
+        .filter(|member| member.pid().is_some())
+        .zip([
+            "nodes",
+            "ps",
+            "run --count 20 --wait -- sh -c 'echo hello from $STARLING_NODE'",
+            "events -f",
+        ])
+    {
         println!("  {exe} {words} --data-dir {}", member.dir.display());
     }
     println!();

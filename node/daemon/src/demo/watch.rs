@@ -14,6 +14,8 @@ pub(super) struct Watch {
     open_jobs: BTreeSet<String>,
     ended: u64,
     victim: Option<(String, Instant)>,
+    /// Whether somebody has found that the victim does not answer.
+    suspected: bool,
     /// When the victim was held to be dead.
     pub(super) noticed: Option<Duration>,
     /// Tasks that lost their place with the victim, and how long after the kill they ran again.
@@ -28,6 +30,7 @@ impl Watch {
             open_jobs: jobs.into_iter().collect(),
             ended: 0,
             victim: None,
+            suspected: false,
             noticed: None,
             displaced: BTreeMap::new(),
             retried: 0,
@@ -51,7 +54,12 @@ impl Watch {
 
     /// How long after the kill the last displaced task ran again.
     pub(super) fn recovered(&self) -> Option<Duration> {
-        self.displaced.values().copied().collect::<Option<Vec<_>>>()?.into_iter().max()
+        self.displaced
+            .values()
+            .copied()
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .max()
     }
 
     /// Follows until something holds.
@@ -76,7 +84,10 @@ impl Watch {
     fn take(&mut self, event: &Event, bar: &ProgressBar) {
         let since = self.victim.as_ref().map(|(_, killed)| killed.elapsed());
         let by_victim = self.victim.as_ref().is_some_and(|(name, _)| {
-            event.subject.as_ref().is_some_and(|node| node.name == *name)
+            event
+                .subject
+                .as_ref()
+                .is_some_and(|node| node.name == *name)
         });
         match event.kind {
             EventKind::TaskEnded => {
@@ -90,7 +101,10 @@ impl Watch {
                 }
             }
             EventKind::TaskStarted => {
-                let again = event.task.as_ref().and_then(|task| self.displaced.get_mut(task));
+                let again = event
+                    .task
+                    .as_ref()
+                    .and_then(|task| self.displaced.get_mut(task));
                 if let Some(again) = again {
                     *again = since;
                 }
@@ -105,7 +119,9 @@ impl Watch {
                 self.noticed = since;
                 bar.suspend(|| show::line(&event.message));
             }
-            EventKind::NodeSuspect if by_victim && self.noticed.is_none() => {
+            // Each member that notices tells; once is enough.
+            EventKind::NodeSuspect if by_victim && !self.suspected && self.noticed.is_none() => {
+                self.suspected = true;
                 bar.suspend(|| show::line(&event.message));
             }
             _ => {}

@@ -74,6 +74,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether the daemon is well.
     fn health(&self) -> impl Future<Output = Result<Health, ApiError>> + Send;
+
+    /// What this node has done so far, in numbers, as Prometheus reads them.
+    fn metrics(&self) -> impl Future<Output = Result<String, ApiError>> + Send;
 }
 
 /// What is to be stopped.

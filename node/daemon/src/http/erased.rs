@@ -31,6 +31,7 @@ pub(super) trait ErasedBackend: Send + Sync {
     fn events(&self, follow: bool, new_only: bool) -> Reply<'_, ItemStream<Event>>;
     fn token(&self) -> Reply<'_, TokenView>;
     fn health(&self) -> Reply<'_, Health>;
+    fn metrics(&self) -> Reply<'_, String>;
 }
 
 impl<B: Backend> ErasedBackend for B {
@@ -81,5 +82,9 @@ impl<B: Backend> ErasedBackend for B {
 
     fn health(&self) -> Reply<'_, Health> {
         Box::pin(Backend::health(self))
+    }
+
+    fn metrics(&self) -> Reply<'_, String> {
+        Box::pin(Backend::metrics(self))
     }
 }

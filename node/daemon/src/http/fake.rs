@@ -220,4 +220,8 @@ impl Backend for FakeBackend {
             cluster: "c".into(),
         })
     }
+
+    async fn metrics(&self) -> Result<String, ApiError> {
+        Ok("# TYPE starling_view_members gauge\nstarling_view_members 1\n".into())
+    }
 }

@@ -59,6 +59,7 @@ fn collected() -> OpenApiRouter<App> {
         .routes(routes!(events::events))
         .routes(routes!(node_wide::token))
         .routes(routes!(node_wide::health))
+        .routes(routes!(node_wide::metrics))
 }
 
 /// The OpenAPI document, as JSON.

@@ -292,6 +292,7 @@ async fn the_document_describes_every_endpoint() {
         ("/v1/events", "get"),
         ("/v1/token", "get"),
         ("/healthz", "get"),
+        ("/metrics", "get"),
     ] {
         assert!(paths[path][method].is_object(), "{method} {path}");
     }

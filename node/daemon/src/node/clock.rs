@@ -15,8 +15,13 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn start() -> Self {
         // A machine whose clock stands before 1970 counts from there.
-        let offset = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), offset }
+        let offset = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            offset,
+        }
     }
 
     pub(crate) fn now(&self) -> Time {

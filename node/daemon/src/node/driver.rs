@@ -116,9 +116,15 @@ impl Driver {
         if !self.own.is_empty() {
             return;
         }
-        let engine_due =
-            self.parts.engine.next_deadline().map(|time| self.parts.clock.instant(time));
-        let due = [engine_due, self.parts.journal.deadline()].into_iter().flatten().min();
+        let engine_due = self
+            .parts
+            .engine
+            .next_deadline()
+            .map(|time| self.parts.clock.instant(time));
+        let due = [engine_due, self.parts.journal.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         let sleep = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due).await,
@@ -195,7 +201,11 @@ impl Driver {
                 tracing::debug!(peer = %peer.short(), "link lost");
                 Input::LinkDown(peer)
             }
-            NetEvent::DialFailed { peer, refused, reason } => {
+            NetEvent::DialFailed {
+                peer,
+                refused,
+                reason,
+            } => {
                 tracing::debug!(peer = %peer.short(), refused, %reason, "dial failed");
                 self.parts.join.send_if_modified(|join| {
                     join.unreachable = Some(reason);
@@ -242,9 +252,15 @@ impl Driver {
     fn exec_event(&mut self, event: ExecEvent, fx: &mut Effects) {
         let event = match event {
             ExecEvent::Started { task, epoch, .. } => TaskEvent::Started { task, epoch },
-            ExecEvent::Ended { task, epoch, outcome } => {
-                TaskEvent::Ended { task, epoch, outcome }
-            }
+            ExecEvent::Ended {
+                task,
+                epoch,
+                outcome,
+            } => TaskEvent::Ended {
+                task,
+                epoch,
+                outcome,
+            },
             ExecEvent::Warning(warning) => {
                 tracing::warn!("{warning}");
                 return;
@@ -297,7 +313,11 @@ impl Driver {
                 Effect::Start { task, epoch, spec } => {
                     self.launches.push(launch(task, epoch, &spec, &self.name));
                 }
-                Effect::StopTask { task, epoch, outcome } => {
+                Effect::StopTask {
+                    task,
+                    epoch,
+                    outcome,
+                } => {
                     self.launch();
                     self.parts.executor.stop(task, epoch, outcome);
                 }
@@ -319,7 +339,9 @@ impl Driver {
     /// Hands what is to be started to the executor, as one message.
     fn launch(&mut self) {
         if !self.launches.is_empty() {
-            self.parts.executor.start(std::mem::take(&mut self.launches));
+            self.parts
+                .executor
+                .start(std::mem::take(&mut self.launches));
         }
     }
 
@@ -335,7 +357,12 @@ impl Driver {
         let patience = tokio::time::Instant::now() + Duration::from_secs(2);
         while !self.parts.journal.is_idle() {
             self.parts.journal.tick();
-            let due = self.parts.journal.deadline().unwrap_or(patience).min(patience);
+            let due = self
+                .parts
+                .journal
+                .deadline()
+                .unwrap_or(patience)
+                .min(patience);
             tokio::select! {
                 Some(stored) = self.parts.stored.recv() => self.stored(stored),
                 () = tokio::time::sleep_until(due) => {

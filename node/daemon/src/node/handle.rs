@@ -73,7 +73,9 @@ impl Handle {
             self.requests.send(request).await.map_err(|_| Unavailable)?;
             answer.await.map_err(|_| Unavailable)
         };
-        tokio::time::timeout(DEADLINE, way).await.map_err(|_| Unavailable)?
+        tokio::time::timeout(DEADLINE, way)
+            .await
+            .map_err(|_| Unavailable)?
     }
 }
 
@@ -87,7 +89,10 @@ pub(crate) struct EventLog {
 impl EventLog {
     pub(crate) fn new() -> Self {
         let (live, _) = broadcast::channel(EVENTS_LAG);
-        Self { kept: Arc::default(), live }
+        Self {
+            kept: Arc::default(),
+            live,
+        }
     }
 
     /// Adds an event; its number is one more than the last one's.

@@ -41,7 +41,11 @@ pub(crate) enum IdentityError {
 
 fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> IdentityError {
     let path = path.to_owned();
-    move |source| IdentityError::Io { path, doing, source }
+    move |source| IdentityError::Io {
+        path,
+        doing,
+        source,
+    }
 }
 
 /// A data directory that this process alone uses.
@@ -70,7 +74,10 @@ impl DataDir {
             .write(true)
             .mode(0o600)
             .open(&lock_path)
-            .map_err(io_error(&lock_path, "the data directory cannot be written to"))?;
+            .map_err(io_error(
+                &lock_path,
+                "the data directory cannot be written to",
+            ))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(IdentityError::InUse { path }),
@@ -91,7 +98,9 @@ impl DataDir {
             return Ok(key);
         }
         let mut key = [0; 32];
-        SysRng.try_fill_bytes(&mut key).map_err(|_| IdentityError::NoRandomness)?;
+        SysRng
+            .try_fill_bytes(&mut key)
+            .map_err(|_| IdentityError::NoRandomness)?;
         write_key(&path, &key)?;
         Ok(key)
     }
@@ -126,10 +135,15 @@ fn read_key(path: &Path) -> Result<Option<[u8; 32]>, IdentityError> {
             .map_err(io_error(path, "its mode cannot be set to 0600"))?;
     }
     let mut bytes = Vec::new();
-    (&mut file).take(33).read_to_end(&mut bytes).map_err(io_error(path, "the key cannot be read"))?;
+    (&mut file)
+        .take(33)
+        .read_to_end(&mut bytes)
+        .map_err(io_error(path, "the key cannot be read"))?;
     match <[u8; 32]>::try_from(bytes) {
         Ok(key) => Ok(Some(key)),
-        Err(_) => Err(IdentityError::BadKey { path: path.to_owned() }),
+        Err(_) => Err(IdentityError::BadKey {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -138,12 +152,16 @@ fn write_key(path: &Path, key: &[u8; 32]) -> Result<(), IdentityError> {
     let fresh = path.with_extension("new");
     let _ = fs::remove_file(&fresh);
     let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&fresh)?;
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&fresh)?;
         file.write_all(key)?;
         file.sync_all()?;
         fs::rename(&fresh, path)?;
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        path.parent()
+            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     };
     write().map_err(io_error(path, "the key cannot be written"))
 }
@@ -158,11 +176,18 @@ mod tests {
         let data = DataDir::open(dir.path()).unwrap();
         let key = data.node_key().unwrap();
         assert_eq!(data.node_key().unwrap(), key);
-        let mode = fs::metadata(dir.path().join(NODE_KEY)).unwrap().permissions().mode();
+        let mode = fs::metadata(dir.path().join(NODE_KEY))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(data.cluster().unwrap().is_none());
-        data.set_cluster(&ClusterSecret::from_bytes([3; 32])).unwrap();
-        assert_eq!(data.cluster().unwrap().map(|s| *s.as_bytes()), Some([3; 32]));
+        data.set_cluster(&ClusterSecret::from_bytes([3; 32]))
+            .unwrap();
+        assert_eq!(
+            data.cluster().unwrap().map(|s| *s.as_bytes()),
+            Some([3; 32])
+        );
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Journal {
         after: Vec<Effect>,
         lazy: Vec<Save>,
     ) -> Vec<Effect> {
-        self.lazy.extend(lazy.into_iter().map(|save| (save.key, save.value)));
+        self.lazy
+            .extend(lazy.into_iter().map(|save| (save.key, save.value)));
         if saves.is_empty() {
             if !self.lazy.is_empty() {
                 self.lazy_due.get_or_insert_with(|| Instant::now() + LAZY);
@@ -113,7 +114,9 @@ impl Journal {
 
     /// The store is done with the oldest batch.
     pub(crate) fn stored(&mut self, Stored(result): Stored) -> Outcome {
-        let Some(mut batch) = self.sent.pop_front() else { return Outcome::Durable(Vec::new()) };
+        let Some(mut batch) = self.sent.pop_front() else {
+            return Outcome::Durable(Vec::new());
+        };
         match result {
             Ok(()) => {
                 let after = std::mem::take(&mut batch.after);
@@ -126,9 +129,12 @@ impl Journal {
             Err(reason) => {
                 self.retry = Some(Instant::now() + RETRY);
                 // Whoever waits for an answer gets it now; the rest keeps its order.
-                let (answers, rest) = std::mem::take(&mut batch.after).into_iter().partition(
-                    |effect| matches!(effect, Effect::Reply { .. } | Effect::Confirm(_)),
-                );
+                let (answers, rest) =
+                    std::mem::take(&mut batch.after)
+                        .into_iter()
+                        .partition(|effect| {
+                            matches!(effect, Effect::Reply { .. } | Effect::Confirm(_))
+                        });
                 batch.after = rest;
                 self.failed.push_back(batch);
                 Outcome::Refused(answers, reason)
@@ -138,7 +144,10 @@ impl Journal {
 
     /// When [`Journal::tick`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.retry.filter(|_| self.sent.is_empty()), self.lazy_due].into_iter().flatten().min()
+        [self.retry.filter(|_| self.sent.is_empty()), self.lazy_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Writes what has waited long enough.
@@ -147,7 +156,10 @@ impl Journal {
         if self.lazy_due.is_some_and(|due| due <= now) {
             self.lazy_due = None;
             let rows = std::mem::take(&mut self.lazy);
-            self.submit(Batch { rows, after: Vec::new() });
+            self.submit(Batch {
+                rows,
+                after: Vec::new(),
+            });
         }
         if self.sent.is_empty() && self.retry.is_some_and(|due| due <= now) {
             self.retry = None;

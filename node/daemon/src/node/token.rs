@@ -39,8 +39,15 @@ pub(crate) struct TokenError(&'static str);
 impl Token {
     /// The token as one line.
     pub(crate) fn print(&self) -> String {
-        let nodes = self.seeds.iter().map(|seed| (seed.node, seed.addrs.clone())).collect();
-        let mut bytes = codec::encode(&Body { secret: *self.secret.as_bytes(), nodes });
+        let nodes = self
+            .seeds
+            .iter()
+            .map(|seed| (seed.node, seed.addrs.clone()))
+            .collect();
+        let mut bytes = codec::encode(&Body {
+            secret: *self.secret.as_bytes(),
+            nodes,
+        });
         let check = Sha256::digest(&bytes);
         bytes.extend(&check[..CHECK]);
         format!("{PREFIX}{}", BASE32_NOPAD.encode(&bytes).to_lowercase())
@@ -58,16 +65,25 @@ impl Token {
         let bytes = BASE32_NOPAD
             .decode(rest.to_uppercase().as_bytes())
             .map_err(|_| TokenError("a character is missing, or one is wrong"))?;
-        let split = bytes.len().checked_sub(CHECK).ok_or(TokenError("it is cut short"))?;
+        let split = bytes
+            .len()
+            .checked_sub(CHECK)
+            .ok_or(TokenError("it is cut short"))?;
         let (body, check) = bytes.split_at(split);
         if Sha256::digest(body)[..CHECK] != *check {
-            return Err(TokenError("its checksum does not agree, so it is cut short or garbled"));
+            return Err(TokenError(
+                "its checksum does not agree, so it is cut short or garbled",
+            ));
         }
         let body: Body =
             codec::decode(body, MAX).map_err(|_| TokenError("a newer version made it"))?;
         Ok(Self {
             secret: ClusterSecret::from_bytes(body.secret),
-            seeds: body.nodes.into_iter().map(|(node, addrs)| Seed { node, addrs }).collect(),
+            seeds: body
+                .nodes
+                .into_iter()
+                .map(|(node, addrs)| Seed { node, addrs })
+                .collect(),
         })
     }
 }
@@ -79,7 +95,10 @@ mod tests {
     fn token() -> Token {
         Token {
             secret: ClusterSecret::from_bytes([7; 32]),
-            seeds: vec![Seed { node: NodeId([1; 32]), addrs: vec!["/ip4/10.0.0.1/tcp/1".into()] }],
+            seeds: vec![Seed {
+                node: NodeId([1; 32]),
+                addrs: vec!["/ip4/10.0.0.1/tcp/1".into()],
+            }],
         }
     }
 

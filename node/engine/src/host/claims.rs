@@ -6,7 +6,7 @@ use starling_placement::Resources;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
 
-use super::{Held, Host, MAX_HELD, MAX_WAITERS, Stage, Waiter};
+use super::{Held, Host, MAX_HELD, MAX_WAITERS, MAX_WAITERS_OF_ONE, Stage, Waiter};
 use crate::effect::Effect;
 use crate::engine::Ctx;
 use crate::saved::{self, HeldRow};
@@ -25,7 +25,7 @@ impl Host {
         let mut refused = Vec::new();
         for (index, epoch) in tasks.into_iter().take(MAX_TASKS) {
             let task = TaskId { job, index };
-            match self.decide(task, epoch, spec, ctx) {
+            match self.decide(owner, task, epoch, spec, ctx) {
                 Ok(known) => {
                     if !known {
                         self.accept(task, epoch, owner, spec, ctx);
@@ -53,6 +53,7 @@ impl Host {
     /// Whether the placement is taken; `Ok(true)` if it is held already.
     fn decide(
         &mut self,
+        owner: NodeId,
         task: TaskId,
         epoch: Epoch,
         spec: &JobSpec,
@@ -60,16 +61,16 @@ impl Host {
     ) -> Result<bool, Refusal> {
         if self
             .graves
-            .get(&task)
+            .get(&(owner, task))
             .is_some_and(|buried| *buried >= epoch)
         {
             return Err(Refusal::Stale);
         }
         if let Some(held) = self.held.get(&task) {
-            if held.epoch == epoch {
+            if held.owner == owner && held.epoch == epoch {
                 return Ok(true);
             }
-            if held.epoch > epoch {
+            if held.owner != owner || held.epoch > epoch {
                 return Err(Refusal::Stale);
             }
             // An older copy is still here: it goes first, the new one finds a place elsewhere.
@@ -149,7 +150,7 @@ impl Host {
         let mut gone = Vec::new();
         for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
             match self.held.get(&task) {
-                Some(held) if held.epoch <= epoch => {
+                Some(held) if held.owner == from && held.epoch <= epoch => {
                     if held.is_over() {
                         self.unsent.insert((held.owner, task));
                     } else {
@@ -158,7 +159,7 @@ impl Host {
                 }
                 Some(_) => {}
                 None => {
-                    self.bury(task, epoch);
+                    self.bury(from, task, epoch);
                     let phase = Phase::Ended {
                         outcome: Outcome::Stopped,
                         ran_us: 0,
@@ -175,8 +176,14 @@ impl Host {
 
     pub(super) fn wait(&mut self, owner: NodeId, need: Resources) {
         let waiter = Waiter { owner, need };
-        if self.waiters.len() < MAX_WAITERS && !self.waiters.contains(&waiter) {
+        let own = self.waiters.iter().filter(|w| w.owner == owner).count();
+        if self.waiters.len() < MAX_WAITERS
+            && own < MAX_WAITERS_OF_ONE
+            && !self.waiters.contains(&waiter)
+        {
             self.waiters.push_back(waiter);
+            // There may be room since this owner asked.
+            self.freed = true;
         }
     }
 }

@@ -14,7 +14,9 @@ impl Host {
         self.draining = on;
         self.drain_deadline = deadline.filter(|_| on).map(|deadline| ctx.now + deadline);
         self.freed = !on;
-        ctx.fx.saves.push(saved::save_draining(on));
+        ctx.fx
+            .saves
+            .extend(saved::save_draining(on, self.drain_deadline));
         let kind = if on {
             EventKind::Draining
         } else {
@@ -60,6 +62,9 @@ impl Host {
             .is_some_and(|deadline| deadline <= ctx.now)
         {
             self.drain_deadline = None;
+            ctx.fx
+                .saves
+                .extend(saved::save_draining(self.draining, None));
             self.evict_all(ctx);
         }
     }

@@ -3,7 +3,7 @@
 use starling_placement::{Pressure, Resources};
 use starling_wire::Load;
 
-use super::Host;
+use super::{Host, MAX_HELD};
 use crate::engine::Ctx;
 use crate::input::HostSample;
 
@@ -36,8 +36,9 @@ impl Host {
         if self.draining {
             return 0;
         }
+        let most = u32::try_from(MAX_HELD.saturating_sub(self.held.len())).unwrap_or(MAX_ROOM);
         self.free(&ctx.gossip.my_fixed().capacity)
-            .room_for(need, MAX_ROOM)
+            .room_for(need, MAX_ROOM.min(most))
     }
 
     /// This node's load, exact.

@@ -47,11 +47,12 @@ impl Host {
     }
 
     /// Tells waiting owners of room, the longest waiting first; room told to one is not told to the
-    /// next.
+    /// next until the first had time to claim it.
     fn offer_room(&mut self, ctx: &mut Ctx<'_>) {
         let capacity = ctx.gossip.my_fixed().capacity;
         let load = self.load(&capacity);
         let mut promised = load;
+        let mut offered = false;
         for _ in 0..self.waiters.len() {
             let Some(waiter) = self.waiters.pop_front() else {
                 break;
@@ -79,6 +80,10 @@ impl Host {
                     load,
                 },
             );
+            offered = true;
+        }
+        if offered && !self.waiters.is_empty() {
+            self.offer_again = Some(ctx.now + ctx.config.probe_timeout);
         }
     }
 
@@ -93,6 +98,12 @@ impl Host {
         }
         if held.stage != Stage::Starting && ctx.alive(&held.owner).is_some() {
             self.unsent.insert((held.owner, task));
+        } else if held
+            .ended
+            .is_some_and(|ended| ended + ctx.config.retention <= ctx.now)
+        {
+            // As long as a result is kept by its owner it was kept here; nobody came for it.
+            self.forget(task, ctx);
         } else {
             held.resending = true;
             self.resend.insert((ctx.now + ctx.config.resend, task));
@@ -140,7 +151,7 @@ impl Host {
                 }
                 Some(_) => {}
                 None => {
-                    self.bury(task, epoch);
+                    self.bury(from, task, epoch);
                     let phase = Phase::Ended {
                         outcome: Outcome::Lost,
                         ran_us: 0,

@@ -164,6 +164,11 @@ impl Owner {
             return;
         };
         placing.round = None;
+        if placing.ready.is_empty() {
+            // They were stopped, or found running, meanwhile.
+            self.placing.remove(&key);
+            return;
+        }
         let ready = u32::try_from(placing.ready.len())
             .unwrap_or(u32::MAX)
             .min(ROUND_TASKS);
@@ -177,7 +182,7 @@ impl Owner {
             .iter()
             .filter_map(|node| {
                 let (load, room) = round.answers.get(node)?;
-                let fixed = ctx.gossip.member(node)?.fixed?;
+                let fixed = ctx.alive(node)?.fixed?;
                 let facts = NodeFacts {
                     capacity: fixed.capacity,
                     labels: &fixed.labels,

@@ -26,6 +26,11 @@ impl Owner {
             }
             job.term = job.term.saturating_add(1);
             ctx.fx.saves.push(saved::save_job(job));
+            if job.state == JobState::Stopping {
+                for task in &mut job.tasks {
+                    task.halting = !task.state.is_over();
+                }
+            }
             self.open_tasks += job.counts.open() as usize;
             open.push(job.id);
         }
@@ -42,6 +47,9 @@ impl Owner {
                 {
                     self.at.entry(node).or_default().insert(job.task_id(index));
                 }
+            }
+            if job.tasks.iter().any(|task| task.halting) {
+                self.halt_soon(*id, Duration::ZERO, ctx);
             }
         }
         self.timers
@@ -86,18 +94,22 @@ impl Owner {
     pub(super) fn audit_all(&mut self, ctx: &mut Ctx<'_>) {
         let nodes: Vec<NodeId> = self.at.keys().copied().collect();
         for node in nodes {
-            self.audit(node, ctx);
+            if ctx.alive(&node).is_some() {
+                self.audit(node, ctx);
+            } else {
+                // A task was found there when the node was held dead, and it did not come back.
+                self.node_gone(node, ctx);
+            }
         }
+        self.auditing = false;
         if self.open_tasks > 0 {
-            self.timers
-                .insert((ctx.now + ctx.config.audit, Timer::Audit));
+            self.ensure_audit(ctx);
         }
     }
 
     /// Audits go on as long as there is an open task.
     pub(super) fn ensure_audit(&mut self, ctx: &Ctx<'_>) {
-        let pending = self.timers.iter().any(|(_, timer)| *timer == Timer::Audit);
-        if !pending {
+        if !std::mem::replace(&mut self.auditing, true) {
             self.timers
                 .insert((ctx.now + ctx.config.audit, Timer::Audit));
         }
@@ -146,7 +158,5 @@ impl Owner {
         for task in pending {
             self.settle(task, TaskState::Stopped, None, ctx);
         }
-        self.timers
-            .insert((ctx.now + Duration::from_millis(1), Timer::Halts(id)));
     }
 }

@@ -9,7 +9,7 @@ use starling_wire::{Epoch, JobId, NodeId, Outcome, Restart, TaskId};
 use super::{Owner, Timer};
 use crate::effect::{Effect, Event, EventKind};
 use crate::engine::Ctx;
-use crate::job::{JobState, TaskState};
+use crate::job::{JobState, TaskState, bounded};
 use crate::saved;
 
 /// The longest pause before a task whose node gave it up again and again is placed anew.
@@ -79,41 +79,32 @@ impl Owner {
         let Some(mut claim) = self.claims.remove(&request) else {
             return;
         };
+        // Some may have been reported running, or have ended, or been placed elsewhere, meanwhile.
+        let job = self.jobs.get(&claim.job);
+        claim.tasks.retain(|(index, epoch)| {
+            job.and_then(|job| job.task(*index)).is_some_and(|task| {
+                task.epoch == *epoch
+                    && task.node == Some(claim.node)
+                    && task.state == TaskState::Starting
+            })
+        });
+        if claim.tasks.is_empty() {
+            return;
+        }
         if claim.tries < ctx.config.claim_tries {
             claim.tries += 1;
             self.send_claim(request, &claim, ctx);
             self.claims.insert(request, claim);
             return;
         }
-        let halts = claim
-            .tasks
-            .iter()
-            .map(|(index, epoch)| {
-                (
-                    TaskId {
-                        job: claim.job,
-                        index: *index,
-                    },
-                    *epoch,
-                )
-            })
-            .collect();
-        ctx.send(claim.node, JobMessage::Halt(halts));
-        for (index, epoch) in claim.tasks {
-            let id = TaskId {
-                job: claim.job,
-                index,
-            };
-            let waits = self
-                .jobs
-                .get(&id.job)
-                .and_then(|job| job.task(index))
-                .is_some_and(|t| {
-                    t.epoch == epoch && t.node == Some(claim.node) && t.state == TaskState::Starting
-                });
-            if waits {
-                self.unsettle(id, Duration::ZERO, ctx);
-            }
+        let id = |index| TaskId {
+            job: claim.job,
+            index,
+        };
+        let halts = claim.tasks.iter().map(|(i, epoch)| (id(*i), *epoch));
+        ctx.send(claim.node, JobMessage::Halt(halts.collect()));
+        for (index, _) in &claim.tasks {
+            self.unsettle(id(*index), Duration::ZERO, ctx);
         }
     }
 
@@ -147,6 +138,8 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&id.job) else {
             return unwanted;
         };
+        // This life knows what it placed; what an earlier one placed it may have forgotten.
+        let forgotten = job.is_earlier(epoch);
         let Some(task) = job.task_mut(id.index) else {
             return unwanted;
         };
@@ -154,8 +147,11 @@ impl Owner {
             return unwanted;
         }
         let here = task.epoch == epoch && task.node == Some(from);
+        if !here && !(epoch > task.epoch && forgotten) {
+            return unwanted;
+        }
         match phase {
-            Phase::Running if here => {
+            Phase::Running if here && task.state != TaskState::Pending => {
                 if task.state == TaskState::Starting {
                     task.started = Some(ctx.now);
                     job.set_state(id.index, TaskState::Running);
@@ -164,19 +160,19 @@ impl Owner {
                 Note::Noted(false)
             }
             // Nobody else runs it and this copy is as new as any: it goes on where it is.
-            Phase::Running if task.state == TaskState::Pending || epoch > task.epoch => {
+            Phase::Running => {
                 self.adopt(from, id, epoch, ctx);
                 Note::Noted(false)
             }
-            Phase::Running => Note::Halt,
             Phase::Ended { outcome, ran_us } => {
                 // An end counts from where the task is, or from a copy that came back before the
                 // task was placed anew.
                 let came_back = task.state == TaskState::Pending || epoch > task.epoch;
                 let by_itself = outcome.is_final() && outcome != Outcome::Stopped;
                 if (here && task.state != TaskState::Pending) || (came_back && by_itself) {
-                    task.epoch = epoch;
-                    self.end(id, from, outcome, Duration::from_micros(ran_us), ctx);
+                    self.take_over(from, id, epoch, ctx);
+                    let ran = Duration::from_micros(ran_us);
+                    self.end(id, from, bounded(outcome), ran, ctx);
                 }
                 Note::Noted(true)
             }
@@ -190,15 +186,17 @@ impl Owner {
         };
         let key = (job.submitted, job.id);
         job.set_state(id.index, TaskState::Running);
-        let Some(task) = job.task_mut(id.index) else {
+        self.take_over(from, id, epoch, ctx);
+        let Some(task) = self
+            .jobs
+            .get_mut(&id.job)
+            .and_then(|job| job.task_mut(id.index))
+        else {
             return;
         };
-        let old = task.node.replace(from);
-        task.epoch = epoch;
         task.started.get_or_insert(ctx.now);
         ctx.fx.lazy.push(saved::save_task(id, task));
         let halting = task.halting;
-        self.unplace(old, id);
         self.at.entry(from).or_default().insert(id);
         if let Some(placing) = self.placing.get_mut(&key) {
             placing.ready.remove(&id.index);
@@ -218,6 +216,24 @@ impl Owner {
         );
     }
 
+    /// The copy of a task that counts is this one; where another may be, it is stopped, since nobody
+    /// would ask about it again.
+    fn take_over(&mut self, from: NodeId, id: TaskId, epoch: Epoch, ctx: &mut Ctx<'_>) {
+        let Some(task) = self
+            .jobs
+            .get_mut(&id.job)
+            .and_then(|job| job.task_mut(id.index))
+        else {
+            return;
+        };
+        let before = std::mem::replace(&mut task.epoch, epoch);
+        let old = task.node.replace(from).filter(|old| *old != from);
+        if let Some(old) = old {
+            ctx.send(old, JobMessage::Halt(vec![(id, before)]));
+            self.unplace(Some(old), id);
+        }
+    }
+
     /// A placement has ended.
     fn end(
         &mut self,
@@ -229,6 +245,10 @@ impl Owner {
     ) {
         let Some(job) = self.jobs.get_mut(&id.job) else {
             return;
+        };
+        let most = match job.spec.restart {
+            Restart::Never => 0,
+            Restart::OnFailure => job.spec.attempts,
         };
         let Some(task) = job.task_mut(id.index) else {
             return;
@@ -244,6 +264,8 @@ impl Owner {
             );
             let pause = Duration::from_millis(100 * u64::from(task.moves)).min(MAX_MOVE_PAUSE);
             task.moves += 1;
+            // The epoch is spent: a late word of the copy that has ended is not believed.
+            task.epoch += 1;
             self.unsettle(id, pause, ctx);
             return;
         }
@@ -257,10 +279,9 @@ impl Owner {
         task.attempts += 1;
         task.ran = Some(ran);
         let attempts = task.attempts;
-        let again = state == TaskState::Failed
-            && job.spec.restart == Restart::OnFailure
-            && attempts < job.spec.attempts;
+        let again = state == TaskState::Failed && attempts < most;
         if again {
+            task.epoch += 1;
             let pause = self.retry_pause(attempts, ctx);
             let detail = format!(
                 "{outcome}; try {} in {} ms",

@@ -1,6 +1,7 @@
 //! Stopping jobs and tasks on request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use starling_wire::jobs::{JobMessage, MAX_TASKS};
 use starling_wire::{Epoch, JobId, NodeId, TaskId};
@@ -50,13 +51,18 @@ impl Owner {
             task.halting = true;
             if task.state == TaskState::Pending {
                 self.settle(TaskId { job: id, index }, TaskState::Stopped, None, ctx);
-            } else if matches!(target, Target::Task(_)) {
-                ctx.fx
-                    .saves
-                    .push(saved::save_task(TaskId { job: id, index }, task));
+            } else if let Target::Task(task_id) = target {
+                ctx.fx.saves.push(saved::save_task(task_id, task));
+                let (node, epoch) = (task.node, task.epoch);
+                if let Some(node) = node {
+                    ctx.send(node, JobMessage::Halt(vec![(task_id, epoch)]));
+                }
+                self.halt_soon(id, ctx.config.resend, ctx);
             }
         }
-        self.halt_again(id, ctx);
+        if matches!(target, Target::Job(_)) {
+            self.halt_again(id, ctx);
+        }
         Ok(Reply::Stopping(stopping))
     }
 
@@ -123,7 +129,13 @@ impl Owner {
                 ctx.send(node, JobMessage::Halt(chunk.to_vec()));
             }
         }
-        self.timers
-            .insert((ctx.now + ctx.config.resend, Timer::Halts(id)));
+        self.halt_soon(id, ctx.config.resend, ctx);
+    }
+
+    /// Sees to it that halts are sent (again) in a while, unless that is seen to.
+    pub(super) fn halt_soon(&mut self, id: JobId, pause: Duration, ctx: &Ctx<'_>) {
+        if self.halting.insert(id) {
+            self.timers.insert((ctx.now + pause, Timer::Halts(id)));
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What concerns the answering node as a whole.
 
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use starling_api::{ApiError, Health, TokenView, codes};
 
@@ -39,4 +41,18 @@ pub(in crate::http) async fn token(
 #[utoipa::path(get, path = "/healthz", tag = "node", responses((status = 200, body = Health)))]
 pub(in crate::http) async fn health(State(app): State<App>) -> Reply<Json<Health>> {
     Ok(Json(app.backend.health().await?))
+}
+
+/// What this node has done so far, in numbers
+///
+/// Counters and gauges in Prometheus' text format; those of the answering node only.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "node",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub(in crate::http) async fn metrics(State(app): State<App>) -> Reply<impl IntoResponse> {
+    let text = app.backend.metrics().await?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

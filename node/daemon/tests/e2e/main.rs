@@ -1,0 +1,17 @@
+//! The program as its users meet it: real daemons on loopback, the real command line, real kills.
+//! Every wait looks at a state until it holds, within a deadline; nothing waits for a time to pass.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod admission;
+mod api;
+mod bad_input;
+mod cluster;
+mod crash;
+mod demo;
+mod disk;
+mod garbage;
+mod leaving;
+mod logs;
+mod tasks;
+mod views;
+mod world;
