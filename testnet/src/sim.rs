@@ -9,4 +9,4 @@ mod world;
 
 pub use machine::{Machine, Runs, SimSigner};
 pub use network::Network;
-pub use world::{Options, World};
+pub use world::{Loses, Options, World};

@@ -196,7 +196,9 @@ impl Client {
 
     /// What the daemon has done so far, in numbers, in Prometheus' text format.
     pub async fn metrics(&self) -> Result<String, ClientError> {
-        let body = self.exchange_whole(Method::GET, "/metrics", Bytes::new()).await?;
+        let body = self
+            .exchange_whole(Method::GET, "/metrics", Bytes::new())
+            .await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 

@@ -146,7 +146,7 @@ async fn work(fleet: &mut Fleet, plan: &Plan) -> Result<bool, CliError> {
     let verified = plan.verify().map_err(CliError::Other)?;
     let summaries: Vec<&JobSummary> = details.iter().map(|detail| &detail.summary).collect();
     let good = summaries.iter().all(|job| job.succeeded == job.count);
-    show::result(&details, &watch, &name, killed, &verified);
+    show::result(&details, &watch, fleet, &name, killed, &verified);
     Ok(good && verified.is_right())
 }
 

@@ -40,8 +40,9 @@ impl World {
         let start = machine.disk_free.max(self.now);
         machine.disk_free = start + took;
         let at = machine.disk_free;
-        let mut saves = fx.saves;
-        saves.extend(fx.lazy);
+        // What is written behind is older than what it is written before, as in the daemon.
+        let mut saves = fx.lazy;
+        saves.extend(fx.saves);
         self.push(
             at,
             node,
@@ -104,6 +105,11 @@ impl World {
     fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
         if from == to {
             self.push(self.now, to, What::Input(Input::Frame { from, bytes }));
+            return;
+        }
+        if let Some(loses) = &mut self.loses
+            && starling_wire::decode_frame(&bytes).is_ok_and(|message| loses(from, to, &message))
+        {
             return;
         }
         for at in self.network.carry(self.now, from, to, &mut self.rng) {

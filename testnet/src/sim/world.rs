@@ -13,7 +13,7 @@ use starling_engine::{
 };
 use starling_gossip::{MemberState, Seed};
 use starling_placement::Resources;
-use starling_wire::{JobId, JobSpec, NodeId, NodeStatic, TaskId, Time};
+use starling_wire::{JobId, JobSpec, Message, NodeId, NodeStatic, TaskId, Time, encode_frame};
 
 use super::effects::write;
 use super::machine::{Machine, SimSigner};
@@ -49,6 +49,9 @@ impl Options {
     }
 }
 
+/// Chooses frames that are lost, by sender, receiver and message.
+pub type Loses = Box<dyn FnMut(NodeId, NodeId, &Message) -> bool>;
+
 /// Machines, a network, and virtual time.
 pub struct World {
     /// The machines, by the identity of their node.
@@ -61,6 +64,8 @@ pub struct World {
     pub replies: BTreeMap<RequestId, Result<Reply, CommandError>>,
     /// How often each placement was started, to find what ran twice.
     pub starts: BTreeMap<TaskId, Vec<(Time, NodeId)>>,
+    /// Frames for which it holds, by sender, receiver and message, are lost.
+    pub loses: Option<Loses>,
     pub(super) options: Options,
     pub(super) now: Time,
     pub(super) queue: BinaryHeap<Reverse<Queued>>,
@@ -87,6 +92,7 @@ impl World {
             events: Vec::new(),
             replies: BTreeMap::new(),
             starts: BTreeMap::new(),
+            loses: None,
             now: Time::ZERO,
             queue: BinaryHeap::new(),
             seq: 0,
@@ -219,6 +225,12 @@ impl World {
             What::Input(Input::Command { request, command }),
         );
         request
+    }
+
+    /// Lets a frame arrive that the sender's engine did not send.
+    pub fn inject(&mut self, from: NodeId, to: NodeId, message: &Message) {
+        let bytes = encode_frame(message);
+        self.push(self.now, to, What::Input(Input::Frame { from, bytes }));
     }
 
     /// Submits a job and runs until it is acknowledged.

@@ -38,11 +38,14 @@ pub(super) fn bar(total: u64) -> ProgressBar {
 pub(super) fn result(
     details: &[JobDetail],
     watch: &Watch,
+    fleet: &Fleet,
     victim: &str,
     killed: Instant,
     verified: &Verified,
 ) {
-    let mut per_node: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    // Those on which nothing ended are shown as well.
+    let names = fleet.members.iter().map(|member| member.name.clone());
+    let mut per_node: BTreeMap<String, (u32, u32)> = names.map(|name| (name, (0, 0))).collect();
     for task in details.iter().flat_map(|detail| &detail.tasks) {
         let name = task.node.as_ref().map_or("nowhere", |node| node.label());
         let (tasks, moved) = per_node.entry(name.to_owned()).or_default();

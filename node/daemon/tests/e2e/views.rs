@@ -129,7 +129,13 @@ async fn events_tell_what_happened_and_what_happens() {
     std::fs::write(&go, "").unwrap();
     world.over(0, &first).await;
     for at in 0..2 {
-        let said = world.cli(at, &["events", "--json"]).await.ok();
+        // The last may be told a moment after it is known, when it is on disk.
+        let said = until("the end is told", SOON, async || {
+            let said = world.cli(at, &["events", "--json"]).await.ok();
+            let told = said.contains("job-finished");
+            if told { Ok(said) } else { Err(said) }
+        })
+        .await;
         let events: Vec<serde_json::Value> = said
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())

@@ -147,7 +147,8 @@ impl Owner {
             return unwanted;
         }
         let here = task.epoch == epoch && task.node == Some(from);
-        if !here && !(epoch > task.epoch && forgotten) {
+        let known = here || (epoch > task.epoch && forgotten);
+        if !known {
             return unwanted;
         }
         match phase {
