@@ -233,6 +233,20 @@ fn a_restarted_daemon_finds_its_tasks_running() {
 }
 
 #[test]
+fn a_daemon_killed_right_after_a_placement_finds_its_task() {
+    for seed in 0..100 {
+        let (mut world, nodes) = formed(seed, 1);
+        let job = world.submit(nodes[0], spec(4, 3_000)).unwrap();
+        world.run_for(Duration::from_micros(seed * 60));
+        world.kill(nodes[0], false);
+        world.boot(nodes[0]);
+        let end = |w: &World| over(w, nodes[0], job);
+        assert!(world.run_until(20 * SECOND, end), "seed {seed}");
+        assert_eq!(starts(&world, job), vec![1; 4], "seed {seed}");
+    }
+}
+
+#[test]
 fn an_owner_that_was_away_finds_results_and_finishes() {
     for seed in 0..30 {
         let (mut world, nodes) = formed(seed, 3);

@@ -201,6 +201,7 @@ async fn start(
             task: held.task,
             epoch: held.epoch,
             ended: held.ended,
+            note: held.note,
         })
         .collect();
     let mut first = Effects::default();

@@ -73,6 +73,8 @@ pub enum Effect {
         epoch: Epoch,
         /// What to run.
         spec: Arc<JobSpec>,
+        /// Comes back in [`HeldTask`](crate::HeldTask) when the daemon restarts.
+        note: Vec<u8>,
     },
     /// Stop a task: SIGTERM, then SIGKILL after its grace.
     StopTask {

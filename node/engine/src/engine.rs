@@ -94,6 +94,11 @@ impl Engine {
         let incarnation = read.incarnation.saturating_add(1);
         fx.saves.push(saved::save_incarnation(incarnation));
         let mut seeds = std::mem::take(&mut config.seeds);
+        if !seeds.is_empty() {
+            // Whoever was joined by is found again, even if this life is short.
+            let known: Vec<_> = seeds.iter().chain(&read.book).cloned().collect();
+            fx.saves.push(saved::save_book(&known));
+        }
         seeds.extend(read.book);
         let gossip = Gossip::new(
             config.gossip.clone(),

@@ -12,6 +12,7 @@ mod reports;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use starling_placement::Resources;
+use starling_wire::codec;
 use starling_wire::jobs::JobMessage;
 use starling_wire::{Epoch, NodeId, Outcome, TaskId, Time};
 
@@ -27,6 +28,8 @@ const MAX_GRAVES: usize = 16_384;
 const MAX_WAITERS: usize = 1_024;
 /// The most of them that may be of one owner.
 const MAX_WAITERS_OF_ONE: usize = 256;
+/// The most bytes of a note that came back from the executor.
+const MAX_NOTE: usize = 1_024;
 /// The most placements held, ended and unnoted ones included.
 const MAX_HELD: usize = 100_000;
 
@@ -132,8 +135,24 @@ impl Host {
             .iter()
             .map(|held| ((held.task, held.epoch), held))
             .collect();
-        for (task, row) in rows {
-            let stage = match found.remove(&(task, row.epoch)).map(|held| &held.ended) {
+        let known = rows
+            .into_iter()
+            .map(|(task, row)| (task, row, found.remove(&(task, row.epoch))))
+            .collect::<Vec<_>>();
+        // A row that a crash lost: the executor has kept it with the task.
+        let noted = found
+            .iter()
+            .filter_map(|(&(task, epoch), held)| {
+                let row: HeldRow = codec::decode(&held.note, MAX_NOTE).ok()?;
+                (row.epoch == epoch).then_some((task, row, Some(*held)))
+            })
+            .collect::<Vec<_>>();
+        for (task, row, _) in &noted {
+            found.remove(&(*task, row.epoch));
+            ctx.fx.lazy.push(saved::save_held(*task, row));
+        }
+        for (task, row, held) in known.into_iter().chain(noted) {
+            let stage = match held.map(|held| &held.ended) {
                 Some(None) => Stage::Running,
                 Some(Some(outcome)) => Stage::Ended(bounded(outcome.clone())),
                 None => Stage::Ended(Outcome::Lost),

@@ -102,6 +102,9 @@ pub struct HeldTask {
     pub epoch: Epoch,
     /// How it ended, if it did.
     pub ended: Option<Outcome>,
+    /// The note of the [`Effect::Start`](crate::Effect::Start) that began it; empty if it got lost.
+    #[serde(with = "serde_bytes")]
+    pub note: Vec<u8>,
 }
 
 /// What a user can ask of a node. Reading needs no command: the engine's state is open to its

@@ -30,6 +30,9 @@ pub struct Launch {
     pub memory_limit: Option<u64>,
     /// Milliseconds between SIGTERM and SIGKILL when the task is stopped.
     pub grace_ms: u32,
+    /// What the daemon wants to be told with [`Held`] when it comes back, in its own words.
+    #[serde(default, with = "serde_bytes")]
+    pub note: Vec<u8>,
 }
 
 /// What happened to a task, or to the runner.
@@ -73,4 +76,7 @@ pub struct Held {
     pub pid: u32,
     /// How it ended, if it did.
     pub ended: Option<Outcome>,
+    /// The launch's note; empty once the runner that it was given to is gone.
+    #[serde(default, with = "serde_bytes")]
+    pub note: Vec<u8>,
 }

@@ -71,7 +71,12 @@ impl World {
                     }
                 }
                 Effect::HangUp(peer) => self.hang_up(node, peer),
-                Effect::Start { task, epoch, spec } => self.start(node, task, epoch, &spec),
+                Effect::Start {
+                    task,
+                    epoch,
+                    spec,
+                    note,
+                } => self.start(node, task, epoch, &spec, note),
                 Effect::StopTask {
                     task,
                     epoch,
@@ -144,7 +149,7 @@ impl World {
         }
     }
 
-    fn start(&mut self, node: NodeId, task: TaskId, epoch: u64, spec: &JobSpec) {
+    fn start(&mut self, node: NodeId, task: TaskId, epoch: u64, spec: &JobSpec, note: Vec<u8>) {
         let spawn = Duration::from_micros(self.rng.random_range(300..1_500));
         let (length, outcome) = script(spec);
         let Some(machine) = self.machines.get_mut(&node) else {
@@ -164,6 +169,7 @@ impl World {
                 epoch,
                 ends,
                 outcome,
+                note,
                 ended: None,
             },
         );

@@ -49,6 +49,8 @@ pub struct Runs {
     pub ends: Time,
     /// How.
     pub outcome: Outcome,
+    /// What its engine wants to be told of it after a restart.
+    pub note: Vec<u8>,
     /// How it ended, once it did and until its owner noted it.
     pub ended: Option<Outcome>,
 }
@@ -98,6 +100,7 @@ impl Machine {
                 task: *task,
                 epoch: runs.epoch,
                 ended: runs.ended.clone(),
+                note: runs.note.clone(),
             })
             .collect()
     }

@@ -310,8 +310,15 @@ impl Driver {
                 Effect::Send { to, urgent, bytes } => self.parts.net.send(to, urgent, bytes),
                 Effect::Dial { peer, addrs } => self.parts.net.dial(peer, addrs),
                 Effect::HangUp(peer) => self.parts.net.hang_up(peer),
-                Effect::Start { task, epoch, spec } => {
-                    self.launches.push(launch(task, epoch, &spec, &self.name));
+                Effect::Start {
+                    task,
+                    epoch,
+                    spec,
+                    note,
+                } => {
+                    let mut launch = launch(task, epoch, &spec, &self.name);
+                    launch.note = note;
+                    self.launches.push(launch);
                 }
                 Effect::StopTask {
                     task,
@@ -413,5 +420,6 @@ fn launch(
         cpu_limit: spec.cpu_limit,
         memory_limit: spec.memory_limit,
         grace_ms: spec.grace_ms,
+        note: Vec::new(),
     }
 }

@@ -103,7 +103,6 @@ async fn so_do_all_three_of_a_cluster() {
 }
 
 #[tokio::test]
-#[ignore = "known: tasks placed in the 50 ms before the kill are stopped and started anew"]
 async fn so_it_does_if_it_dies_right_after_their_start() {
     let mut world = World::of(1).await;
     tasks_outlive_daemons(&mut world, true).await;

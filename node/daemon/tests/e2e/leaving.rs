@@ -49,7 +49,6 @@ async fn a_member_that_leaves_is_gone_at_once_and_its_tasks_run_elsewhere() {
 }
 
 #[tokio::test]
-#[ignore = "known: the address book is saved 250 ms after the first contact, and not at leaving"]
 async fn a_member_that_leaves_right_after_joining_finds_back() {
     let mut world = World::of(2).await;
     world.fleet.leave(1).await.unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use starling_placement::Resources;
+use starling_wire::codec;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
 
@@ -128,6 +129,7 @@ impl Host {
             task,
             epoch,
             spec: Arc::clone(spec),
+            note: codec::encode(&row),
         });
     }
 

@@ -129,6 +129,7 @@ impl Book {
             epoch,
             pid,
             ref ended,
+            ..
         } in held
         {
             let event = match (ended, self.lines.contains_key(&(task, epoch))) {
@@ -189,6 +190,7 @@ mod tests {
             cpu_limit: None,
             memory_limit: None,
             grace_ms: 0,
+            note: Vec::new(),
         }
     }
 
@@ -201,6 +203,7 @@ mod tests {
             epoch: 1,
             pid,
             ended,
+            note: Vec::new(),
         }
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Runner {
     pub(super) timers: Timers,
     pub(super) kills: MachineKills,
     pub(super) tasks: BTreeMap<Key, Entry>,
+    /// What the daemon wants to be told of each task when it comes back.
+    pub(super) notes: BTreeMap<Key, Vec<u8>>,
     pub(super) queue: VecDeque<Key>,
     /// Ends in the order they came, with some that have been acknowledged since.
     pub(super) ended: VecDeque<Key>,
@@ -122,6 +124,7 @@ impl Runner {
             ended: tasks.keys().copied().collect(),
             ended_count: tasks.len(),
             tasks,
+            notes: BTreeMap::new(),
             running: 0,
             by_pid: HashMap::new(),
             by_number: HashMap::new(),

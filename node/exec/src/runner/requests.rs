@@ -55,11 +55,13 @@ impl Runner {
                     Entry::Running(running) => (running.pid.as_raw_pid().unsigned_abs(), None),
                     Entry::Ended(outcome) => (0, Some(outcome.clone())),
                 };
+                let note = self.notes.get(&(task, epoch)).cloned().unwrap_or_default();
                 Held {
                     task,
                     epoch,
                     pid,
                     ended,
+                    note,
                 }
             })
             .collect();
@@ -72,7 +74,7 @@ impl Runner {
     }
 
     /// Takes a task to be started, unless it is known; then its state is told again.
-    fn take(&mut self, launch: Launch) {
+    fn take(&mut self, mut launch: Launch) {
         let key = (launch.task, launch.epoch);
         match self.tasks.get(&key) {
             Some(Entry::Queued { .. }) => {}
@@ -90,6 +92,10 @@ impl Runner {
                 self.end(key, Outcome::NotStarted(reason));
             }
             None => {
+                let note = std::mem::take(&mut launch.note);
+                if !note.is_empty() {
+                    self.notes.insert(key, note);
+                }
                 self.tasks.insert(
                     key,
                     Entry::Queued {
@@ -151,6 +157,7 @@ impl Runner {
             return;
         }
         self.tasks.remove(&key);
+        self.notes.remove(&key);
         self.ended_count -= 1;
         self.journal.push(&Record::Acknowledged(key.0, key.1));
         if let Some(dir) = self.work.leave(key) {
