@@ -348,6 +348,23 @@ fn a_job_that_fits_nowhere_is_refused_with_the_nearest_misses() {
 }
 
 #[test]
+fn a_full_owner_forgets_its_oldest_result_and_never_an_open_job() {
+    let mut options = Options::new(1);
+    options.config.max_jobs = 2;
+    let mut world = World::new(1, options);
+    assert!(world.run_until(10 * SECOND, World::is_formed));
+    let node = world.nodes()[0];
+    let long = world.submit(node, spec(1, 60_000)).unwrap();
+    let short = world.submit(node, spec(1, 10)).unwrap();
+    assert!(world.run_until(SECOND, |w| over(w, node, short)));
+    let third = world.submit(node, spec(1, 60_000)).unwrap();
+    assert!(world.job(node, short).is_none());
+    assert!(world.job(node, long).is_some() && world.job(node, third).is_some());
+    let fourth = world.submit(node, spec(1, 10));
+    assert!(matches!(fourth, Err(CommandError::Full { .. })));
+}
+
+#[test]
 fn constraints_hold() {
     let (mut world, nodes) = formed(7, 5);
     let mut picky = spec(6, 50);

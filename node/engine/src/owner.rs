@@ -199,6 +199,17 @@ impl Owner {
         }
     }
 
+    /// Makes room for a new job: the result that has been kept longest is forgotten early.
+    fn retire_oldest(&mut self, ctx: &mut Ctx<'_>) {
+        let finished = self.jobs.values().filter(|job| job.state.is_over());
+        if let Some(id) = finished
+            .min_by_key(|job| (job.finished, job.id))
+            .map(|job| job.id)
+        {
+            self.retire(id, ctx);
+        }
+    }
+
     fn retire(&mut self, id: JobId, ctx: &mut Ctx<'_>) {
         if self.jobs.get(&id).is_some_and(|job| job.state.is_over())
             && let Some(job) = self.jobs.remove(&id)

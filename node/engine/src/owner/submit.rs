@@ -25,6 +25,9 @@ impl Owner {
         ctx: &mut Ctx<'_>,
     ) -> Result<Reply, CommandError> {
         spec.check()?;
+        if self.jobs.len() >= ctx.config.max_jobs {
+            self.retire_oldest(ctx);
+        }
         self.check_room(&spec, ctx)?;
         check_possible(&spec, ctx)?;
         let id = loop {
