@@ -1,5 +1,5 @@
 //! The benchmark: real daemons as processes on this machine, measured from outside, beside what
-//! the machine does without them. The numbers and their aims are issue 2's.
+//! the machine does without them. The numbers and their aims are in the README.
 
 mod error;
 mod host;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use starling_placement::Resources;
 use starling_wire::codec;
 use starling_wire::jobs::JobMessage;
-use starling_wire::{Epoch, NodeId, Outcome, TaskId, Time};
+use starling_wire::{Epoch, Load, NodeId, Outcome, TaskId, Time};
 
 use crate::effect::Effect;
 use crate::engine::Ctx;
@@ -110,6 +110,8 @@ pub(crate) struct Host {
     /// When reports that may have been lost are sent again.
     resend: BTreeSet<(Time, TaskId)>,
     sample: Option<HostSample>,
+    /// The load as gossip was told it last.
+    told: Load,
     /// CPU in use, smoothed, in millicores.
     cpu_used: u32,
     draining: bool,

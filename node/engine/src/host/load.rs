@@ -56,31 +56,91 @@ impl Host {
         }
     }
 
-    /// This node's load as gossip tells it: rounded, so that an idle node has nothing new to say.
-    pub(crate) fn rough_load(&self, capacity: &Resources) -> Load {
-        let load = self.load(capacity);
-        Load {
+    /// This node's load as gossip tells it. Measured values keep what was told last until they are
+    /// a good step away from it, so that an idle node has nothing new to say; reservations, which
+    /// only work changes, are exact.
+    pub(crate) fn rough_load(&mut self, capacity: &Resources) -> Load {
+        let exact = self.load(capacity);
+        let told = &self.told;
+        let sticky = |exact: u64, told: u64, whole: u64| {
+            if exact.abs_diff(told) > whole / STEPS {
+                exact
+            } else {
+                told
+            }
+        };
+        let pressure = |exact: u8, told: u8| {
+            if exact.abs_diff(told) > PRESSURE_STEP {
+                exact
+            } else {
+                told
+            }
+        };
+        let (now, then) = (exact.pressure, told.pressure);
+        self.told = Load {
             free: Resources {
-                cpu: load.free.cpu,
-                memory: floor_to(load.free.memory, capacity.memory / 64),
-                disk: floor_to(load.free.disk, capacity.disk / 64),
+                cpu: exact.free.cpu,
+                memory: sticky(exact.free.memory, told.free.memory, capacity.memory),
+                disk: sticky(exact.free.disk, told.free.disk, capacity.disk),
             },
-            idle_cpu: u32::try_from(floor_to(load.idle_cpu.into(), (capacity.cpu / 16).into()))
-                .unwrap_or(load.idle_cpu),
-            pressure: rough_pressure(load.pressure),
-            ..load
+            idle_cpu: if exact.idle_cpu.abs_diff(told.idle_cpu) > capacity.cpu / IDLE_STEPS {
+                exact.idle_cpu
+            } else {
+                told.idle_cpu
+            },
+            pressure: Pressure {
+                cpu: pressure(now.cpu, then.cpu),
+                memory: pressure(now.memory, then.memory),
+                io: pressure(now.io, then.io),
+                network: pressure(now.network, then.network),
+            },
+            ..exact
+        };
+        self.told
+    }
+}
+
+/// Free memory and disk are told anew when they have moved by more than one part in so many.
+const STEPS: u64 = 32;
+/// The same for idle CPU, which moves more.
+const IDLE_STEPS: u32 = 8;
+/// The same for pressure, in 1/255.
+const PRESSURE_STEP: u8 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_changes_of_what_is_measured_are_not_told() {
+        let capacity = Resources {
+            cpu: 4_000,
+            memory: 8 << 30,
+            disk: 0,
+        };
+        let mut host = Host::default();
+        let mut told = |cpu_used, memory_available| {
+            host.sample(HostSample {
+                cpu_used,
+                memory_available,
+                ..HostSample::default()
+            });
+            host.rough_load(&capacity)
+        };
+        let first = told(100, 7 << 30);
+        for noise in [130, 60, 300, 0, 250] {
+            assert_eq!(told(noise, (7 << 30) + u64::from(noise)), first);
         }
+        let (mut last, mut changes) = (first, 0);
+        for _ in 0..10 {
+            let next = told(4_000, 5 << 30);
+            changes += u32::from(next != last);
+            last = next;
+        }
+        assert!(changes <= 4, "{changes} changes on the way to a busy node");
+        assert!(
+            last.idle_cpu < 600 && last.free.memory == 5 << 30,
+            "{last:?}"
+        );
     }
-}
-
-const fn floor_to(value: u64, step: u64) -> u64 {
-    if step == 0 {
-        value
-    } else {
-        value - value % step
-    }
-}
-
-fn rough_pressure(pressure: Pressure) -> Pressure {
-    <[u8; 4]>::from(pressure).map(|value| value & 0xf0).into()
 }
