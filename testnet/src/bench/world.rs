@@ -1,6 +1,7 @@
 //! A cluster to measure, in a directory that goes when it goes.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use starling::fleet::{Fleet, Member};
@@ -14,14 +15,44 @@ use super::BenchError;
 /// How long one thing that is waited for may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The daemon's program: the one given, or the one beside this program.
+/// The daemon's program: the one given, or the one beside this program. Run by cargo, that one is
+/// built first, so that no missing or older program is measured.
 pub(crate) fn find_exe(given: Option<PathBuf>) -> Result<PathBuf, BenchError> {
     let this = std::env::current_exe().map_err(BenchError::io("this program's own file"))?;
-    let exe = given.unwrap_or_else(|| this.with_file_name("starling"));
+    let exe = match given {
+        Some(exe) => exe,
+        None => {
+            if let Some(dir) = std::env::var_os("CARGO_MANIFEST_DIR") {
+                build(Path::new(&dir))?;
+            }
+            this.with_file_name("starling")
+        }
+    };
     if exe.is_file() {
         Ok(exe)
     } else {
         Err(BenchError::NoExe(exe))
+    }
+}
+
+fn build(dir: &Path) -> Result<(), BenchError> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .current_dir(dir)
+        .args([
+            "build",
+            "--release",
+            "--package",
+            "starling",
+            "--bin",
+            "starling",
+        ])
+        .status()
+        .map_err(BenchError::io("a build of the daemon"))?;
+    if built.success() {
+        Ok(())
+    } else {
+        Err(BenchError::NoExe("starling".into()))
     }
 }
 
