@@ -273,22 +273,3 @@ async fn a_full_disk_is_told_and_survived() {
     let _ = Command::new("umount").arg(mount.path()).status();
     outcome.unwrap();
 }
-
-/// `cargo test --release -p starling-store speed -- --ignored --nocapture`
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, not a test"]
-async fn speed_of_single_commits() {
-    let (_folder, path) = folder();
-    let (store, _) = Store::open(&path).unwrap();
-    let mut times = Vec::new();
-    for n in 0..2000 {
-        let start = tokio::time::Instant::now();
-        store
-            .commit(put(&format!("{n}"), &"x".repeat(200)))
-            .await
-            .unwrap();
-        times.push(start.elapsed());
-    }
-    times.sort();
-    println!("p50 {:?} p99 {:?}", times[1000], times[1980]);
-}
