@@ -111,14 +111,22 @@ pub(super) fn try_it(fleet: &Fleet, exe: &Path) {
         .members
         .iter()
         .filter(|member| member.pid().is_some())
+        .cycle()
         .zip([
-            "nodes",
-            "ps",
-            "run --count 20 --wait -- sh -c 'echo hello from $STARLING_NODE'",
-            "events -f",
+            ["nodes", ""],
+            ["ps", ""],
+            [
+                "run",
+                " --count 20 --wait -- sh -c 'echo hello from $STARLING_NODE'",
+            ],
+            ["events", " -f"],
         ])
     {
-        println!("  {exe} {words} --data-dir {}", member.dir.display());
+        let [command, rest] = words;
+        println!(
+            "  {exe} {command} --data-dir {}{rest}",
+            member.dir.display()
+        );
     }
     println!();
 }
