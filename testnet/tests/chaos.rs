@@ -142,4 +142,5 @@ fn what_was_once_wrong_stays_right() {
     run(82);
     // Two nodes whose greeting got lost stayed linked and unknown to one another.
     run(247);
+    run(426);
 }
