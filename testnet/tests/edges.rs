@@ -2,13 +2,16 @@
 //! crash, or was never true.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod common;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use common::{all_succeeded, over, starts};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use starling_engine::{Command, CommandError, Event, EventKind, Job, JobState, Target, TaskState};
+use starling_engine::{Command, CommandError, Event, EventKind, JobState, Target, TaskState};
 use starling_placement::{NodeLoad, Resources};
 use starling_testnet::sim::{Options, World};
 use starling_wire::jobs::{JobMessage, Phase, Report};
@@ -49,23 +52,6 @@ fn formed_with(seed: u64, options: Options) -> (World, Vec<NodeId>) {
 
 fn formed(seed: u64, nodes: usize) -> (World, Vec<NodeId>) {
     formed_with(seed, Options::new(nodes))
-}
-
-fn over(world: &World, owner: NodeId, job: JobId) -> bool {
-    world.job(owner, job).is_some_and(|job| job.state.is_over())
-}
-
-fn all_succeeded(job: &Job) -> bool {
-    job.state == JobState::Finished && job.counts.succeeded == job.spec.count
-}
-
-fn starts(world: &World, job: JobId) -> Vec<usize> {
-    world
-        .starts
-        .iter()
-        .filter(|(id, _)| id.job == job)
-        .map(|(_, starts)| starts.len())
-        .collect()
 }
 
 fn running(world: &World, owner: NodeId, job: JobId) -> u32 {

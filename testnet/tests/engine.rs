@@ -1,10 +1,13 @@
 //! The engine's ways, one by one, in virtual time.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use starling_engine::{Command, CommandError, EventKind, Job, JobState, Reply, Target, TaskState};
+use common::{all_succeeded, over, starts};
+use starling_engine::{Command, CommandError, EventKind, JobState, Reply, Target, TaskState};
 use starling_placement::Resources;
 use starling_testnet::sim::{Options, World};
 use starling_wire::{JobId, JobSpec, NodeId, Outcome, Restart, TaskId};
@@ -34,23 +37,6 @@ fn formed(seed: u64, nodes: usize) -> (World, Vec<NodeId>) {
     );
     let nodes = world.nodes();
     (world, nodes)
-}
-
-fn over(world: &World, owner: NodeId, job: JobId) -> bool {
-    world.job(owner, job).is_some_and(|job| job.state.is_over())
-}
-
-fn all_succeeded(job: &Job) -> bool {
-    job.state == JobState::Finished && job.counts.succeeded == job.spec.count
-}
-
-fn starts(world: &World, job: JobId) -> Vec<usize> {
-    world
-        .starts
-        .iter()
-        .filter(|(id, _)| id.job == job)
-        .map(|(_, starts)| starts.len())
-        .collect()
 }
 
 fn told(world: &World, kind: EventKind, job: JobId) -> usize {

@@ -157,8 +157,6 @@ pub struct Task {
     pub ran: Option<Duration>,
     /// Why it is where it is.
     pub decision: Option<Arc<Decision<NodeId>>>,
-    /// It is not placed before this.
-    pub not_before: Time,
     /// Somebody asked to stop it.
     pub(crate) halting: bool,
 }
@@ -176,7 +174,6 @@ impl Task {
             ended: None,
             ran: None,
             decision: None,
-            not_before: Time::ZERO,
             halting: false,
         }
     }

@@ -385,7 +385,6 @@ impl Owner {
             return;
         };
         let node = task.node;
-        task.not_before = ctx.now + pause;
         ctx.fx.lazy.push(saved::save_task(id, task));
         if task.halting || stopping {
             self.settle(id, TaskState::Stopped, None, ctx);
