@@ -11,5 +11,6 @@
 
 pub mod case;
 pub mod outcome;
+pub mod report;
 pub mod sim;
 pub mod truth;
