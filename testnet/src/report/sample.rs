@@ -1,12 +1,13 @@
 //! Runs for the tests of the reports: drawn from a seed, with plausible shapes, from no scheduler.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use starling_placement::Resources;
 
+use super::{Report, Run};
 use crate::case::{Beliefs, Case, Fault, FaultKind, Job, Machine, Network};
 use crate::outcome::{Messages, Moment, Outcome, TaskFate};
 use crate::truth::Truth;
@@ -157,4 +158,28 @@ fn moment(at: f64, tasks: &[TaskFate], gossips: bool, troubled: impl Fn(f64) -> 
         response: ended.iter().sum::<f64>() / f64::from(number(ended.len())),
         messages: if gossips { 240 } else { 40 },
     }
+}
+
+/// Three policies over three seeds; the names and the scenario need escaping.
+pub(super) fn report() -> Report {
+    static ONCE: LazyLock<Report> = LazyLock::new(draw);
+    ONCE.clone()
+}
+
+fn draw() -> Report {
+    let policies = [
+        ("random", 6.0, false),
+        ("p2c <live>", 2.0, false),
+        ("starling", 1.0, true),
+    ];
+    let mut runs = Vec::new();
+    for (policy, wait, gossips) in policies {
+        for seed in 1..=3 {
+            let (case, outcome) = run(policy, seed, wait, gossips);
+            runs.push(Run::new(&case, outcome));
+        }
+    }
+    let scenario = "# <script>alert(\"&\")</script>\n[cluster]\nnodes = 100\n".to_owned();
+    let command = "starling-testnet sim cut.toml --seeds 1..4".to_owned();
+    Report::new(scenario, command, runs)
 }
