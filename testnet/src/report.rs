@@ -6,19 +6,29 @@
 
 mod curves;
 mod data;
+mod figures;
+mod html;
 mod ink;
+mod load;
 mod measures;
 mod names;
+mod parallel;
 mod plot;
+pub mod progress;
 mod run;
 #[cfg(test)]
 mod sample;
 pub mod stats;
 mod table;
+mod write;
 
 pub use measures::{Measures, measure};
 pub use names::{Name, named, names};
+pub use parallel::parallel;
+pub use plot::PlotError;
 pub use run::{Distribution, Facts, Mark, Run};
+pub use write::ReportError;
+
 use stats::{Estimate, Paired, paired};
 
 /// Several policies over the same cases, by seed.
@@ -91,6 +101,11 @@ impl Report {
     /// All runs, by policy and then as they came.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
         self.policies.iter().flat_map(|policy| &policy.runs)
+    }
+
+    /// Whether jobs have several tasks, so that a job's response is not its task's.
+    const fn jobs_matter(&self) -> bool {
+        self.facts.jobs != self.facts.tasks
     }
 
     /// The number of machines, tasks and seeds, in words.

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use plotters::style::RGBColor;
 
+use super::plot::BAR;
+
 /// Told apart by most eyes; for white paper.
 const LIGHT: [(u8, u8, u8); 8] = [
     (0x1b, 0x6f, 0xc2),
@@ -25,7 +27,7 @@ const DARK: [&str; 8] = [
 ];
 
 /// Solid, dashed, dotted, both; in units of the drawings.
-const DASHES: [&str; 4] = ["none", "24 10", "5 9", "22 9 5 9"];
+const DASHES: [&str; 4] = ["none", "20 9", "4 7", "18 7 4 7"];
 
 /// Axes and the text on them.
 pub(super) const AXIS: RGBColor = RGBColor(0x33, 0x33, 0x33);
@@ -55,7 +57,10 @@ pub(super) fn style(policies: usize) -> String {
         let hex = hex(color(policy));
         let round = policy / LIGHT.len();
         let dash = DASHES[(policy + round) % DASHES.len()];
-        let _ = writeln!(light, "svg [stroke=\"{hex}\"]{{stroke-dasharray:{dash}}}");
+        let _ = writeln!(
+            light,
+            "svg [stroke=\"{hex}\"]:not([stroke-width=\"{BAR}\"]){{stroke-dasharray:{dash}}}"
+        );
         let hue = DARK[policy % DARK.len()];
         rule(&mut dark, &hex, hue);
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::load;
 use super::names::names;
 use super::stats::{mean, quantile};
 use crate::case::{Case, SERVICE};
-use crate::outcome::{Moment, Outcome, TaskFate};
+use crate::outcome::{Outcome, TaskFate};
 
 /// The numbers of one run, by the names of [`names`]. A number without meaning in the run, as the
 /// mean response where nothing ended, is absent.
@@ -21,7 +22,7 @@ impl Measures {
         self.0.get(name).copied()
     }
 
-    fn set(&mut self, name: &'static str, value: Option<f64>) {
+    pub(super) fn set(&mut self, name: &'static str, value: Option<f64>) {
         if let Some(value) = value.filter(|value| value.is_finite()) {
             self.0.insert(name, value);
         }
@@ -82,30 +83,25 @@ struct Gathered {
 /// Measures a run. An outcome that is not of this case (tasks of jobs that are not there) is
 /// measured as far as the two agree.
 pub fn measure(case: &Case, outcome: &Outcome) -> Measures {
+    measure_and_responses(case, outcome).0
+}
+
+/// The same, and the responses, in seconds and ascending, of the measured tasks that ended.
+pub(super) fn measure_and_responses(case: &Case, outcome: &Outcome) -> (Measures, Vec<f64>) {
     let mut gathered = Gathered::default();
     for job in outcome.tasks.chunk_by(|a, b| a.job == b.job) {
         gathered.add(case, job);
     }
     let mut measures = Measures::default();
-    gathered.report(&mut measures, several_groups(case));
-    load(&mut measures, case, outcome);
-    messages(&mut measures, case, outcome);
-    course(&mut measures, case, outcome);
+    let responses = gathered.report(&mut measures, several_groups(case));
+    load::of_fleet(&mut measures, case, outcome);
+    load::of_messages(&mut measures, case, outcome);
+    load::over_time(&mut measures, case, outcome);
     measures.set("violations", Some(count(outcome.violations.len())));
     measures.set("length", Some(outcome.end.as_secs_f64()));
     #[allow(clippy::cast_precision_loss)]
     measures.set("events", Some(outcome.events as f64));
-    measures
-}
-
-/// The responses, in seconds and ascending, of the measured tasks that ended.
-pub(super) fn responses(case: &Case, outcome: &Outcome) -> Vec<f64> {
-    let mut gathered = Gathered::default();
-    for job in outcome.tasks.chunk_by(|a, b| a.job == b.job) {
-        gathered.add(case, job);
-    }
-    gathered.all.tasks.sort_by(f64::total_cmp);
-    gathered.all.tasks
+    (measures, responses)
 }
 
 impl Gathered {
@@ -167,7 +163,8 @@ impl Gathered {
         }
     }
 
-    fn report(mut self, to: &mut Measures, several_groups: bool) {
+    /// Sets the numbers, and returns the responses of all tasks, ascending.
+    fn report(mut self, to: &mut Measures, several_groups: bool) -> Vec<f64> {
         to.set("tasks", Some(count(self.tasks)));
         to.set("jobs", Some(count(self.jobs)));
         to.set("lost", Some(count(self.lost)));
@@ -201,6 +198,7 @@ impl Gathered {
         // A hair below, for times are whole nanoseconds.
         to.set("performance_at_80", reach(0.8 - 1e-9));
         to.set("performance_at_90", reach(0.9 - 1e-9));
+        self.all.tasks
     }
 }
 
@@ -252,88 +250,6 @@ const LONG: Names = (
     ],
 );
 
-/// How full the fleet was: over the measured window, as far as the run reached into it, and by the
-/// tasks of all jobs.
-fn load(to: &mut Measures, case: &Case, outcome: &Outcome) {
-    let (from, until) = window(case, outcome);
-    let length = until.saturating_sub(from).as_secs_f64();
-    let (mut work, mut reserved, mut ended_within) = (0.0, 0.0, 0);
-    for fate in &outcome.tasks {
-        let (Some(job), Some(started)) = (case.jobs.get(index(fate.job)), fate.started) else {
-            continue;
-        };
-        let cores = f64::from(job.need.cpu) / 1_000.0;
-        let ended = fate.ended.unwrap_or(outcome.end);
-        let inside = since(ended.min(until), started.max(from));
-        reserved += inside * cores;
-        let done = job.tasks.get(index(fate.index)).filter(|w| **w != SERVICE);
-        if let (Some(done), Some(ended)) = (done, fate.ended) {
-            ended_within += usize::from(ended >= from && ended < until);
-            // The work of a task counts as spread evenly over its run.
-            let ran = since(ended, started);
-            if ran > 0.0 {
-                work += done.as_secs_f64() * cores * inside / ran;
-            }
-        }
-    }
-    let capacity = case.cores() * length;
-    to.set("utilisation", ratio(work, capacity));
-    to.set("reserved", ratio(reserved, capacity));
-    to.set("throughput", ratio(count(ended_within), length));
-}
-
-/// Messages, per task of all jobs and per second of all machines that are up: the counts are of the
-/// whole run.
-#[allow(clippy::cast_precision_loss)]
-fn messages(to: &mut Measures, case: &Case, outcome: &Outcome) {
-    let sent = &outcome.messages;
-    let came = |fate: &&TaskFate| fate.submitted <= outcome.end;
-    let tasks = count(outcome.tasks.iter().filter(came).count());
-    to.set("live_per_task", ratio(sent.live as f64, tasks));
-    to.set("placement_per_task", ratio(sent.placement as f64, tasks));
-    to.set(
-        "placement_bytes_per_task",
-        ratio(sent.placement_bytes as f64, tasks),
-    );
-    to.set("bounces_per_task", ratio(sent.bounces as f64, tasks));
-    to.set("steals_per_task", ratio(sent.steals as f64, tasks));
-    let up: Vec<f64> = outcome.course.iter().map(|m| f64::from(m.up)).collect();
-    let up = mean(&up).unwrap_or(count(case.machines.len()));
-    let seconds = up * outcome.end.as_secs_f64();
-    to.set(
-        "spread_per_machine_second",
-        ratio(sent.spread as f64, seconds),
-    );
-    to.set(
-        "spread_bytes_per_machine_second",
-        ratio(sent.spread_bytes as f64, seconds),
-    );
-}
-
-/// Means over the moments of the measured window.
-fn course(to: &mut Measures, case: &Case, outcome: &Outcome) {
-    let (from, until) = window(case, outcome);
-    let inside = |m: &&Moment| m.at >= from && m.at <= until;
-    let of = |what: fn(&Moment) -> f64| -> Vec<f64> {
-        let values = outcome.course.iter().filter(inside).map(what);
-        values.filter(|value| value.is_finite()).collect()
-    };
-    let waiting = of(|m| f64::from(m.waiting));
-    to.set("view_age_mean", mean(&of(|m| m.view_age)));
-    to.set("waiting_tasks_mean", mean(&waiting));
-    to.set(
-        "waiting_tasks_max",
-        waiting.iter().copied().reduce(f64::max),
-    );
-    to.set("running_tasks_mean", mean(&of(|m| f64::from(m.running))));
-    to.set("machines_up_mean", mean(&of(|m| f64::from(m.up))));
-}
-
-/// From the end of the warm-up to the cool-down or the end of the run.
-fn window(case: &Case, outcome: &Outcome) -> (Duration, Duration) {
-    (case.warmup, case.measured_until.min(outcome.end))
-}
-
 /// Whether jobs are of more than one group.
 fn several_groups(case: &Case) -> bool {
     let mut groups = case.jobs.iter().map(|job| job.group);
@@ -341,20 +257,20 @@ fn several_groups(case: &Case) -> bool {
     groups.any(|group| Some(group) != first)
 }
 
-fn since(later: Duration, earlier: Duration) -> f64 {
+pub(super) fn since(later: Duration, earlier: Duration) -> f64 {
     later.saturating_sub(earlier).as_secs_f64()
 }
 
-fn ratio(of: f64, to: f64) -> Option<f64> {
+pub(super) fn ratio(of: f64, to: f64) -> Option<f64> {
     (to > 0.0).then(|| of / to)
 }
 
-fn index(number: u32) -> usize {
+pub(super) fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn count(number: usize) -> f64 {
+pub(super) fn count(number: usize) -> f64 {
     number as f64
 }
 

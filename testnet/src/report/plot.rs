@@ -6,18 +6,20 @@ use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::{
     ChartBuilder, Circle, DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea,
-    IntoLogRange, IntoSegmentedCoord, LineSeries, PathElement, SVGBackend, SegmentValue, Text,
+    IntoLogRange, IntoSegmentedCoord, LineSeries, PathElement, SVGBackend, SegmentValue,
 };
 use plotters::style::{Color, IntoFont, IntoTextStyle};
 
 use super::curves::Point;
 use super::ink::{AXIS, GRID, MARK, color};
-use super::stats::{Estimate, number};
+use super::stats::Estimate;
 
-/// Twice what a page shows: coordinates are whole numbers.
-const SIZE: (u32, u32) = (1_280, 640);
-const FONT: (&str, i32) = ("sans-serif", 33);
-/// Fainter than this and nobody sees a mark; more marks than this and nobody sees the curves.
+/// Nearly twice what a page shows: coordinates are whole numbers.
+const SIZE: (u32, u32) = (960, 540);
+const FONT: (&str, i32) = ("sans-serif", 30);
+/// How thick the bar of an interval is; the page's style knows it by that, and leaves it whole.
+pub(super) const BAR: u32 = 8;
+/// More marks than this are drawn faintly and without their numbers, or nobody sees the curves.
 const CLEAR_MARKS: usize = 12;
 
 /// Why a drawing failed.
@@ -93,20 +95,20 @@ impl Curves<'_> {
             .margin(14)
             .margin_top(34)
             .margin_right(34)
-            .x_label_area_size(78)
-            .y_label_area_size(128)
+            .x_label_area_size(72)
+            .y_label_area_size(112)
             .build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
-            .x_labels(8)
+            .x_labels(7)
             .y_labels(6)
             .axis_style(AXIS)
             .bold_line_style(GRID)
             .light_line_style(GRID.mix(0.0))
             .label_style(font.clone())
             .axis_desc_style(font.clone())
-            .x_label_formatter(&|x| number(*x))
-            .y_label_formatter(&|y| number(*y))
+            .x_label_formatter(&|x| tick(*x))
+            .y_label_formatter(&|y| tick(*y))
             .x_desc(self.x)
             .y_desc(self.y)
             .draw()?;
@@ -115,11 +117,8 @@ impl Curves<'_> {
         for (number, at) in (1..).zip(self.marks) {
             chart.draw_series([PathElement::new([(*at, 0.0), (*at, top)], ink)])?;
             if clear {
-                let style = FONT.into_font().color(&MARK);
-                let label = Text::new(format!("{number}"), (*at, top), style);
                 // Above the frame, where no curve comes.
                 let (dx, dy) = chart.backend_coord(&(*at, top));
-                let _ = label;
                 let style = FONT.into_text_style(root).color(&MARK);
                 root.draw_text(&number.to_string(), &style, (dx - 7, dy - 30))?;
             }
@@ -145,11 +144,11 @@ impl Intervals<'_> {
         let count = i32::try_from(self.rows.len()).unwrap_or(i32::MAX);
         let longest = self.rows.iter().map(|(name, ..)| name.chars().count());
         let names = u32::try_from(longest.max().unwrap_or_default()).unwrap_or(0);
-        let height = 150 + 62 * u32::try_from(count).unwrap_or(0);
+        let height = 120 + 56 * u32::try_from(count).unwrap_or(0);
         let mut svg = String::new();
         {
             let root = SVGBackend::with_string(&mut svg, (SIZE.0, height)).into_drawing_area();
-            self.draw(&root, x, count, (names * 16 + 40).clamp(120, 520))?;
+            self.draw(&root, x, count, (names * 13 + 40).clamp(112, 420))?;
             root.present()?;
         }
         Ok(Some(svg))
@@ -167,11 +166,11 @@ impl Intervals<'_> {
         let mut chart = ChartBuilder::on(root)
             .margin(14)
             .margin_right(34)
-            .x_label_area_size(78)
+            .x_label_area_size(72)
             .y_label_area_size(names)
             .build_cartesian_2d(
                 0f64.min(x.start)..x.end + margin,
-                (0..count).into_segmented(),
+                (0..count - 1).into_segmented(),
             )?;
         // The first policy stands on top.
         let row = |at: usize| i32::try_from(self.rows.len() - 1 - at).unwrap_or(0);
@@ -184,14 +183,14 @@ impl Intervals<'_> {
         };
         chart
             .configure_mesh()
-            .x_labels(8)
+            .x_labels(7)
             .y_labels(self.rows.len())
             .axis_style(AXIS)
             .bold_line_style(GRID)
             .light_line_style(GRID.mix(0.0))
             .label_style(font.clone())
             .axis_desc_style(font)
-            .x_label_formatter(&|x| number(*x))
+            .x_label_formatter(&|x| tick(*x))
             .y_label_formatter(&name)
             .x_desc(self.x)
             .draw()?;
@@ -199,12 +198,11 @@ impl Intervals<'_> {
             let y = || SegmentValue::CenterOf(row(at));
             let (low, high) = estimate.ends();
             let ink = color(at);
-            let bar = PathElement::new([(low, y()), (high, y())], ink.stroke_width(8));
+            let bar = PathElement::new([(low, y()), (high, y())], ink.mix(0.4).stroke_width(BAR));
             chart.draw_series([bar])?;
-            let seeds = values.iter().map(|value| {
-                let style = ink.mix(0.45).filled();
-                Circle::new((*value, y()), 6, style)
-            });
+            let seeds = values
+                .iter()
+                .map(|value| Circle::new((*value, y()), 5, ink.filled()));
             chart.draw_series(seeds)?;
             let mean = Circle::new((estimate.mean, y()), 11, ink.filled());
             chart.draw_series([mean])?;
@@ -223,4 +221,54 @@ fn bounds(values: impl Iterator<Item = f64> + Clone) -> Option<Range<f64>> {
     } else {
         low..low + low.abs().max(1.0) * 0.1
     })
+}
+
+/// A number beside an axis: three digits, and no more than it needs.
+fn tick(value: f64) -> String {
+    let rounded: Option<f64> = format!("{value:.2e}").parse().ok();
+    rounded.unwrap_or(value).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_short() {
+        let ticks = [0.0, 0.1, 0.30000000000000004, 2.5, 150.0, 12_000.0].map(tick);
+        assert_eq!(ticks.join(" "), "0 0.1 0.3 2.5 150 12000");
+    }
+
+    #[test]
+    fn nothing_is_not_drawn_and_a_point_is() {
+        let mut curves = Curves {
+            x: "time, s",
+            y: "tasks",
+            log: false,
+            lines: vec![(0, Vec::new())],
+            marks: &[],
+        };
+        assert!(curves.svg().unwrap().is_none());
+        curves.lines[0].1 = vec![(0.0, 0.0)];
+        assert!(curves.svg().unwrap().is_some());
+        curves.log = true;
+        curves.lines[0].1 = vec![(0.001, 50.0), (0.001, 100.0)];
+        assert!(
+            curves
+                .svg()
+                .unwrap()
+                .is_some_and(|svg| svg.contains("tasks"))
+        );
+    }
+
+    #[test]
+    fn names_on_an_axis_are_escaped_and_in_order() {
+        let estimate = Estimate::of(&[1.0, 2.0]).unwrap();
+        let row = |name: &str| (name.to_owned(), estimate, vec![1.0, 2.0]);
+        let rows = vec![row("a & b"), row("<c>")];
+        let svg = Intervals { x: "s", rows }.svg().unwrap().unwrap();
+        // Labels are drawn from the bottom.
+        let (first, second) = (svg.find("a &amp; b"), svg.find("&lt;c&gt;"));
+        assert!(first > second && second.is_some(), "{svg}");
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::measures::{Measures, measure, responses};
+use super::measures::{Measures, measure_and_responses};
 use super::stats::quantile;
 use crate::case::{Case, FaultKind};
 use crate::outcome::{Moment, Outcome};
@@ -78,10 +78,11 @@ pub struct Distribution {
 impl Run {
     /// Measures an outcome of a case, and keeps what reports show.
     pub fn new(case: &Case, outcome: Outcome) -> Self {
+        let (measures, responses) = measure_and_responses(case, &outcome);
         Self {
             facts: Facts::of(case),
-            measures: measure(case, &outcome),
-            response: Distribution::of(&responses(case, &outcome)),
+            measures,
+            response: Distribution::of(&responses),
             policy: outcome.policy,
             seed: outcome.seed,
             course: outcome.course,

@@ -21,7 +21,10 @@ const USUAL: [&str; 11] = [
 ];
 
 /// Columns that repeat another where every job has one task.
-const OF_JOBS: &str = "job_response_p90";
+pub(super) const OF_JOBS: &str = "job_response_p90";
+
+/// Headings are broken beyond so many characters.
+const HEADING: usize = 12;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -33,10 +36,9 @@ impl Report {
     /// The usual columns, as far as the runs have them. In colour the best of each is green, and
     /// what must not be, red.
     pub fn table(&self, color: bool) -> String {
-        let jobs_matter = self.facts.jobs != self.facts.tasks;
         let usual: Vec<_> = USUAL
             .into_iter()
-            .filter(|column| jobs_matter || *column != OF_JOBS)
+            .filter(|column| self.jobs_matter() || *column != OF_JOBS)
             .collect();
         self.table_of(&usual, color)
     }
@@ -57,11 +59,13 @@ impl Report {
         let names: Vec<_> = self.policies.iter().map(|p| printable(&p.name)).collect();
         let first = names.iter().map(|name| name.chars().count());
         let first = first.chain(["policy".len()]).max().unwrap_or_default();
-        for (label, of) in [("policy", 0), ("", 1)] {
+        let height = columns.iter().map(|column| column.heading.len());
+        for at in (0..height.max().unwrap_or(1)).rev() {
+            let label = if at == 0 { "policy" } else { "" };
             let mut line = format!("{label:<first$}");
             for column in &columns {
-                let cell = [column.name.name, column.name.unit][of];
-                let _ = write!(line, "  {cell:>0$}", column.width);
+                let cell = column.heading.iter().rev().nth(at);
+                let _ = write!(line, "  {:>1$}", cell.map_or("", |cell| cell), column.width);
             }
             text += &paint(DIM, line.trim_end().to_owned());
             text.push('\n');
@@ -106,6 +110,7 @@ struct Column {
     name: &'static Name,
     estimates: Vec<Option<Estimate>>,
     cells: Vec<String>,
+    heading: Vec<String>,
     width: usize,
     best: Option<f64>,
 }
@@ -115,23 +120,23 @@ impl Column {
     fn new(report: &Report, name: &'static Name) -> Option<Self> {
         let of = |policy: &Policy| policy.estimate(name.name);
         let estimates: Vec<_> = report.policies.iter().map(of).collect();
-        let means = || estimates.iter().flatten().map(|estimate| estimate.mean);
-        means().next()?;
-        let best = match name.less_is_better {
-            Some(true) => means().reduce(f64::min),
-            Some(false) => means().reduce(f64::max),
-            None => None,
-        };
+        estimates.iter().flatten().next()?;
+        let best = best(name, &estimates);
         let cell = |estimate: &Option<Estimate>| {
             estimate.map_or_else(|| "-".to_owned(), |estimate| estimate.to_string())
         };
         let cells: Vec<_> = estimates.iter().map(cell).collect();
-        let widths = cells.iter().map(|cell| cell.chars().count());
-        let width = widths.chain([name.name.len(), name.unit.len()]).max()?;
+        let heading = heading(name);
+        let widths = cells
+            .iter()
+            .chain(&heading)
+            .map(|cell| cell.chars().count());
+        let width = widths.max()?;
         Some(Self {
             name,
             estimates,
             cells,
+            heading,
             width,
             best,
         })
@@ -142,8 +147,34 @@ impl Column {
         if self.name.name == "lost" {
             return (mean > 0.0).then_some(RED);
         }
-        (self.estimates.len() > 1 && Some(mean) == self.best).then_some(GREEN)
+        (Some(mean) == self.best).then_some(GREEN)
     }
+}
+
+/// A measure's name in lines of a few words, and its unit.
+fn heading(name: &Name) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in name.name.split('_') {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < HEADING => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.extend((!name.unit.is_empty()).then(|| name.unit.to_owned()));
+    lines
+}
+
+/// The best mean of several that differ by more than rounding does.
+pub(super) fn best(name: &Name, row: &[Option<Estimate>]) -> Option<f64> {
+    let means = || row.iter().flatten().map(|estimate| estimate.mean);
+    let (low, high) = (means().reduce(f64::min)?, means().reduce(f64::max)?);
+    let differ = high - low > 1e-9 * high.abs().max(low.abs());
+    name.less_is_better
+        .filter(|_| differ)
+        .map(|less| if less { low } else { high })
 }
 
 /// Without control characters: names come from files, and a terminal obeys them.
@@ -165,17 +196,19 @@ mod tests {
         assert!(!plain.contains('\x1b'), "{plain}");
         let lines: Vec<_> = plain.lines().collect();
         assert!(lines[0].contains("100 machines") && lines[0].contains("3 seeds"));
-        assert!(lines[1].contains("response_mean") && lines[1].contains("short_job"));
-        assert!(
-            !lines[1].contains("  job_response"),
-            "every job has one task"
+        let (top, rows) = lines.split_at(lines.len() - 3);
+        assert!(top.iter().any(|line| line.contains("performance")));
+        assert!(top.last().is_some_and(|line| line.starts_with("policy  ")));
+        assert_eq!(
+            plain.matches("job").count(),
+            1,
+            "every job has one task: {plain}"
         );
-        let ends: Vec<_> = [1, 3, 4, 5]
-            .map(|at| lines[at].chars().count())
-            .into_iter()
-            .collect();
+        let ends: Vec<_> = rows.iter().map(|row| row.chars().count()).collect();
         assert!(ends.iter().all(|end| *end == ends[0]), "{plain}");
-        assert!(lines[3].contains(" ±"));
+        assert!(rows[0].starts_with("random") && rows[0].contains(" ±"));
+        let widest = lines.iter().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= 132), "{plain}");
         let colored = report.table(true);
         assert!(colored.contains("\x1b[1;32m"));
         let bare = colored
