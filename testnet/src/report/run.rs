@@ -92,6 +92,20 @@ impl Run {
             violations: outcome.violations,
         }
     }
+
+    /// The mean response, in seconds, of the tasks that ended after `from` and until `until`,
+    /// measured or not, as far as the course tells moments apart; none if none ended. To see whether
+    /// a run has recovered from a fault, compare it with the same stretch of a run without.
+    pub fn response_between(&self, from: Duration, until: Duration) -> Option<f64> {
+        let (mut sum, mut ended) = (0.0, 0.0);
+        for moment in &self.course {
+            if moment.at > from && moment.at <= until && moment.ended > 0 {
+                sum += moment.response * f64::from(moment.ended);
+                ended += f64::from(moment.ended);
+            }
+        }
+        (ended > 0.0).then(|| sum / ended)
+    }
 }
 
 impl Distribution {
@@ -164,6 +178,25 @@ fn words(fault: &FaultKind) -> String {
 mod tests {
     use super::super::sample::run;
     use super::*;
+
+    #[test]
+    fn the_response_of_a_stretch_is_weighted() {
+        let (case, outcome) = run("some", 3, 1.0, true);
+        let mut run = Run::new(&case, outcome);
+        run.course.truncate(4);
+        for (moment, (ended, response)) in
+            run.course
+                .iter_mut()
+                .zip([(9, 9.0), (1, 1.0), (3, 2.0), (0, f64::NAN)])
+        {
+            (moment.ended, moment.response) = (ended, response);
+        }
+        let between = |from, until| {
+            run.response_between(Duration::from_secs(from), Duration::from_secs(until))
+        };
+        assert_eq!(between(1, 4), Some(1.75));
+        assert_eq!((between(3, 4), between(4, 9)), (None, None));
+    }
 
     #[test]
     fn a_run_keeps_the_distribution_and_the_faults() {
