@@ -37,6 +37,35 @@ pub struct Case {
     pub measured_until: Duration,
     /// The run ends here at the latest, finished or not.
     pub end: Duration,
+    /// What only the simulator understands.
+    pub sim: SimSettings,
+}
+
+/// Settings of the simulated engines and their world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimSettings {
+    /// How long the cluster has to form before the workload begins.
+    pub settle: Duration,
+    /// The most members a view holds.
+    pub view_limit: usize,
+    /// Bytes per second that a node spends on gossip, both directions together.
+    pub byte_budget: u32,
+    /// How many others each machine knows at its first start; with 1 all know the same one.
+    pub acquaintances: usize,
+    /// How long a process takes to start, at least and at most.
+    pub spawn: (Duration, Duration),
+}
+
+impl Default for SimSettings {
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_secs(30),
+            view_limit: 512,
+            byte_budget: 4096,
+            acquaintances: 8,
+            spawn: (Duration::from_micros(300), Duration::from_micros(1_500)),
+        }
+    }
 }
 
 /// A machine of the fleet.
@@ -134,7 +163,7 @@ pub enum Latency {
         sigma: f64,
     },
     /// By pair of zones, `zones[from][to]`.
-    Zones(Vec<Vec<Latency>>),
+    Zones(Vec<Vec<Self>>),
     /// Half of a measured round trip by pair of machines, `rtt[from % n][to % n]`, with log-normal
     /// jitter.
     Matrix {

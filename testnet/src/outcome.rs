@@ -80,6 +80,10 @@ pub struct Outcome {
     pub course: Vec<Moment>,
     /// When the run ended.
     pub end: Duration,
+    /// Whether all views agreed with the truth at the end; none where nobody holds views.
+    pub converged: Option<bool>,
+    /// For how many seconds two copies of a task ran, summed over tasks.
+    pub duplicate_seconds: f64,
     /// Events handled.
     pub events: u64,
     /// A digest of all events: equal runs have equal ones.

@@ -1,6 +1,9 @@
 //! The truth about performance: how fast each class of work is on each platform, and what it keeps
 //! of that beside others. Policies see of it only what a real node could measure.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+
 /// How many shared resources contention is described by: CPU, memory, I/O and network, as in
 /// [`starling_placement::Pressure`].
 pub const RESOURCES: usize = 4;
@@ -85,6 +88,17 @@ impl Truth {
         }
     }
 
+    /// A placement's own luck: a log-normal factor of its rate, the same for a task under every
+    /// policy of a seed.
+    pub fn luck(&self, seed: u64, job: u32, index: u32) -> f64 {
+        if self.noise <= 0.0 {
+            return 1.0;
+        }
+        let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x6c75_636b_6c75_636b);
+        rng.set_stream(u64::from(job) << 32 | u64::from(index));
+        log_normal(self.noise, &mut rng)
+    }
+
     /// Work per second of a class on a platform beside others.
     pub fn rate(&self, class: u16, platform: u16, others: impl IntoIterator<Item = u16>) -> f64 {
         self.alone(class, platform) * self.keeps(class, platform, others)
@@ -97,4 +111,14 @@ impl Truth {
             .map(|platform| self.alone(class, platform))
             .fold(0.0, f64::max)
     }
+}
+
+/// `exp(sigma x standard normal)`, by Box and Muller (1958); the same on every machine.
+pub fn log_normal(sigma: f64, rng: &mut ChaCha12Rng) -> f64 {
+    if sigma <= 0.0 {
+        return 1.0;
+    }
+    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+    let normal = libm::sqrt(-2.0 * libm::log(u)) * libm::cos(std::f64::consts::TAU * v);
+    libm::exp(sigma * normal)
 }

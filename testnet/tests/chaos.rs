@@ -40,7 +40,7 @@ fn fault(world: &mut World, rng: &mut ChaCha12Rng, nodes: &[NodeId]) {
         2 => world.pause(node, Duration::from_millis(rng.random_range(10..2_500))),
         3 => {
             let at = rng.random_range(0..nodes.len());
-            world.network.cut(&nodes[..at], &nodes[at..]);
+            world.cut(&nodes[..at], &nodes[at..]);
         }
         4 => world.network.heal(),
         _ => world.network.loss = rng.random_range(0.0..0.2),
@@ -103,7 +103,8 @@ fn run(seed: u64) {
         assert!(ends <= 1, "seed {seed}: job {id} finished {ends} times");
     }
     world.run_for(30 * SECOND);
-    for (node, machine) in &world.machines {
+    for machine in &world.machines {
+        let node = machine.node;
         assert!(
             machine.tasks.is_empty(),
             "seed {seed}: {node:?} still holds {:?}",

@@ -170,7 +170,7 @@ fn the_tasks_of_a_cut_off_node_run_elsewhere_and_the_old_copies_end_after_healin
         };
         assert!(count(&world) > 0, "seed {seed}");
         let cut = world.now();
-        world.network.cut(&[victim], &nodes[..3]);
+        world.cut(&[victim], &nodes[..3]);
         let moved = |w: &World| {
             let job = w.job(nodes[0], job).unwrap();
             count(w) == 0 && job.counts.running == 20
@@ -301,7 +301,7 @@ fn stopping_ends_running_and_waiting_tasks_and_cannot_be_done_twice() {
     assert!(
         world
             .machines
-            .values()
+            .iter()
             .all(|machine| machine.tasks.is_empty())
     );
 }

@@ -49,7 +49,12 @@ impl Gossip {
     /// The address book has changed.
     pub(crate) fn touch_book(&mut self, now: Time) {
         let at = match self.links.book_saved {
-            Some(saved) => saved + self.config.book_period,
+            // A large book changes all the time, and each of its entries matters the less.
+            Some(saved) => {
+                saved
+                    + self.config.book_period
+                        * (1 + u32::try_from(self.view.len() / 32).unwrap_or(u32::MAX))
+            }
             None => now + self.config.book_period / 20,
         };
         self.timers.set_if_idle(Timer::Book, at);

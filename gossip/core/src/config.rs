@@ -17,6 +17,9 @@ pub struct GossipConfig {
     pub period: Duration,
     /// How long a watched node may be silent before it is pinged.
     pub watch_after: Duration,
+    /// The same for neighbours in the ring in a cluster beyond `link_limit`: a killed node is found by
+    /// its links, and hosts of this node's jobs keep the shorter watch.
+    pub watch_far: Duration,
     /// How long a ping may stay unanswered.
     pub ping_timeout: Duration,
     /// From a suspicion that nobody confirms to death.
@@ -69,6 +72,7 @@ impl Default for GossipConfig {
         Self {
             period: Duration::from_secs(1),
             watch_after: Duration::from_millis(500),
+            watch_far: Duration::from_secs(2),
             ping_timeout: Duration::from_millis(400),
             suspicion_alone: Duration::from_millis(1_200),
             suspicion_confirmed: Duration::from_millis(900),

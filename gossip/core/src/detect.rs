@@ -61,7 +61,7 @@ impl Gossip {
     pub(crate) fn hear(&mut self, now: Time, node: NodeId, out: &mut Vec<Output>) {
         if let Some(soft) = self.view.soft_mut(&node) {
             soft.heard = Some(now);
-            soft.accusers.clear();
+            soft.acquit();
         }
         if let Some(ping) = self.detect.pings.remove(&node) {
             self.timers.cancel(Timer::Ping(node));
@@ -93,7 +93,7 @@ impl Gossip {
         // A newcomer that knows only a seed to whom all turn spares it.
         let alone = self.view.live().len() <= 1 + self.config.ring_watch;
         let patience = if alone { self.patience } else { 1 };
-        let silence = self.config.watch_after * patience;
+        let silence = self.silence(&node) * patience;
         let due = last_sign(entry, self.links.is_linked(&node)) + silence;
         if due > now {
             self.timers.set(Timer::Watch(node), due);
@@ -102,8 +102,17 @@ impl Gossip {
         if entry.state == MemberState::Alive {
             self.start_ping(now, node, true, None, out);
         }
-        let next = now + self.config.watch_after;
+        let next = now + self.silence(&node);
         self.timers.set(Timer::Watch(node), next);
+    }
+
+    /// How long a watched node may be silent.
+    pub(crate) fn silence(&self, node: &NodeId) -> Duration {
+        if self.links.full || self.detect.extra.contains(node) {
+            self.config.watch_after
+        } else {
+            self.config.watch_far
+        }
     }
 
     /// Probes `node`, unless a probe is under way.
@@ -192,7 +201,10 @@ impl Gossip {
         incarnation: u32,
         out: &mut Vec<Output>,
     ) {
-        let held = self.view.get(&target).map(|entry| entry.record.incarnation);
+        let held = self
+            .view
+            .get(&target)
+            .map(|entry| entry.record().incarnation);
         if from == target || target == self.me || held.is_none_or(|held| incarnation < held) {
             return;
         }
@@ -203,7 +215,7 @@ impl Gossip {
     pub(crate) fn vouched(&mut self, now: Time, node: NodeId, out: &mut Vec<Output>) {
         if let Some(soft) = self.view.soft_mut(&node) {
             soft.vouched = Some(now);
-            soft.accusers.clear();
+            soft.acquit();
         }
         if let Some(suspicion) = self.detect.suspicions.get(&node) {
             if suspicion.refused.is_none() {
@@ -237,7 +249,7 @@ impl Gossip {
         if asker == target || asker == self.me || !entry.state.is_live() {
             return;
         }
-        let incarnation = entry.record.incarnation;
+        let incarnation = entry.record().incarnation;
         let answer = GossipMessage::AckFor {
             target,
             incarnation,

@@ -2,7 +2,7 @@
 //! each lacks. Tags of four bytes stand for ids of 32; two nodes that share one cost an exchange
 //! some needless records, never a wrong one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngExt;
 use starling_wire::gossip::{Head, MAX_HEADS, MAX_RECORDS, Rumour};
@@ -21,7 +21,7 @@ const FEW: usize = 3;
 /// Ages differ by less than that from node to node.
 const SLACK_MS: u128 = 100;
 /// The most members a full view wants to learn of in one exchange.
-const STRANGERS: usize = 8;
+const STRANGERS: usize = 2;
 
 /// What an exchange must still do.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl Gossip {
             let start = heads.len() + self.rng.random_range(0..older);
             let room = if all { most } else { heads.len() + FEW };
             let room = room.min(most).saturating_sub(heads.len());
-            heads.extend(self.view.newest().skip(start).take(room).map(head));
+            heads.extend(self.view.newest_after(start).take(room).map(head));
         }
         (heads, within)
     }
@@ -85,12 +85,12 @@ impl Gossip {
                 .iter()
                 .find(|entry| !entry.state.is_live() && *incarnation <= entry.last_incarnation());
             if let (Some(entry), [_]) = (over, &held[..]) {
-                result.gone.extend(self.obituary(&entry.record.node));
+                result.gone.extend(self.obituary(&entry.record().node));
                 continue;
             }
             // Two nodes with one tag: only equal stamps tell that a record is held.
             let known = held.iter().any(|entry| {
-                let mine = entry.record.stamp();
+                let mine = entry.record().stamp();
                 mine == stamp || held.len() == 1 && mine > stamp
             });
             strangers += usize::from(held.is_empty());
@@ -100,8 +100,8 @@ impl Gossip {
             }
         }
         let lacks = |entry: &Entry| {
-            let mine = entry.record.stamp();
-            match listed.get(&entry.record.node.tag()) {
+            let mine = entry.record().stamp();
+            match listed.get(&entry.record().node.tag()) {
                 Some(stamps) if stamps.len() == 1 => stamps[0] < mine,
                 Some(stamps) => !stamps.contains(&mine),
                 None => {
@@ -110,14 +110,29 @@ impl Gossip {
                 }
             }
         };
-        let newer = self.view.newest().filter(|entry| lacks(entry));
-        let newer = newer.take(MAX_RECORDS);
-        result.give = newer.map(|entry| entry.record.node).collect();
+        // Beyond `within_ms` only what is listed can be lacking, so a large view is not walked.
+        let recent = |entry: &&Entry| {
+            let age = now.since(entry.produced).as_millis();
+            within_ms == u32::MAX || age + SLACK_MS < u128::from(within_ms)
+        };
+        let younger = self.view.newest().take_while(recent);
+        let mut give: BTreeSet<(Time, NodeId)> = younger
+            .filter(|entry| lacks(entry))
+            .take(MAX_RECORDS)
+            .map(|entry| (entry.produced, entry.record().node))
+            .collect();
+        for tag in listed.keys() {
+            let held = self.view.tagged(*tag).filter(|entry| entry.state.is_live());
+            let lacking = held.filter(|entry| lacks(entry));
+            give.extend(lacking.map(|entry| (entry.produced, entry.record().node)));
+        }
+        let newest = give.into_iter().rev().take(MAX_RECORDS);
+        result.give = newest.map(|(_, node)| node).collect();
         result
     }
 }
 
-const fn head(entry: &Entry) -> Head {
-    let (incarnation, version) = entry.record.stamp();
-    Head(entry.record.node.tag(), incarnation, version)
+fn head(entry: &Entry) -> Head {
+    let (incarnation, version) = entry.record().stamp();
+    Head(entry.record().node.tag(), incarnation, version)
 }

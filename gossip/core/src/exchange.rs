@@ -27,6 +27,8 @@ const FEW: usize = 3;
 const MOST_PATIENCE: u32 = 8;
 /// At least so long between two introductions.
 const INTRODUCE_EVERY: Duration = Duration::from_millis(250);
+/// The share of exchanges that a well-linked node of a large cluster opens with a new partner.
+const NEW: f64 = 0.25;
 /// The most rumours that ride on an exchange.
 const RIDERS: usize = 8;
 
@@ -34,7 +36,7 @@ const RIDERS: usize = 8;
 pub(crate) fn aged(entry: &Entry, now: Time) -> Aged {
     let age = now.since(entry.produced).as_millis();
     Aged {
-        record: entry.signed.clone(),
+        record: std::sync::Arc::clone(&entry.open.signed),
         age_ms: u32::try_from(age).unwrap_or(u32::MAX),
     }
 }
@@ -92,7 +94,7 @@ impl Gossip {
         let Some(entry) = self.view.get(&other) else {
             return;
         };
-        let Some(bytes) = self.statics.bytes(&entry.record.fixed).cloned() else {
+        let Some(bytes) = self.statics.bytes(&entry.record().fixed).cloned() else {
             return;
         };
         let message = GossipMessage::Delta {
@@ -176,7 +178,7 @@ impl Gossip {
         let mut give = Vec::new();
         for tag in wants.iter().take(MAX_HEADS) {
             let held = self.view.tagged(*tag).filter(|entry| entry.state.is_live());
-            give.extend(held.map(|entry| entry.record.node));
+            give.extend(held.map(|entry| entry.record().node));
         }
         if !give.is_empty() {
             self.delta(now, from, give, Vec::new(), Vec::new(), out);
@@ -215,9 +217,12 @@ impl Gossip {
         if self.links.full {
             return self.random_linked(1, &me).first().copied();
         }
-        let live = self.view.live().len();
-        let at = self.rng.random_range(0..live.max(1));
-        let node = self.view.live().iter().nth(at).copied()?;
+        // Recent partners are random members themselves; a new one now and then keeps them so.
+        if self.links.linked().len() > self.config.link_limit / 2 && !self.rng.random_bool(NEW) {
+            return self.random_linked(1, &me).first().copied();
+        }
+        let start = NodeId(self.rng.random());
+        let node = self.view.successors(&start).next()?;
         if node == me || self.links.is_linked(&node) {
             return Some(node).filter(|node| *node != me);
         }
@@ -245,10 +250,10 @@ impl Gossip {
     fn check_oldest(&mut self, now: Time, out: &mut Vec<Output>) {
         let me = self.me;
         let long = self.refresh() * 4;
-        let mut others = self.view.oldest().filter(|entry| entry.record.node != me);
+        let mut others = self.view.oldest().filter(|entry| entry.record().node != me);
         let Some((node, produced)) = others
             .next()
-            .map(|entry| (entry.record.node, entry.produced))
+            .map(|entry| (entry.record().node, entry.produced))
         else {
             return;
         };
@@ -282,10 +287,10 @@ impl Gossip {
             let Some(entry) = self.view.get(&node) else {
                 continue;
             };
-            if entry.size > left || records.len() >= MAX_RECORDS {
+            if entry.size() > left || records.len() >= MAX_RECORDS {
                 break;
             }
-            left -= entry.size;
+            left -= entry.size();
             records.push(aged(entry, now));
         }
         if wants.len() + records.len() < before {

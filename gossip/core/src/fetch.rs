@@ -53,7 +53,7 @@ impl Gossip {
         out: &mut Vec<Output>,
     ) {
         for bytes in parts.iter().take(MAX_STATICS) {
-            match self.statics.accept(bytes) {
+            match self.statics.accept(bytes, &*self.signer) {
                 Accepted::Taken(owner) => {
                     self.touch_book(now);
                     let courtesy = self.courtesy(&owner);
@@ -125,7 +125,7 @@ impl Gossip {
         self.statics.acquire(record.fixed, record.node, from);
         let known = self.statics.get(&old).is_some();
         let released = match self.view.soft_mut(&record.node) {
-            Some(soft) if known => soft.previous.replace(old),
+            Some(soft) if known => soft.rare_mut().previous.replace(old),
             _ => Some(old),
         };
         if let Some(released) = released {
@@ -134,7 +134,7 @@ impl Gossip {
     }
 
     pub(crate) fn fixed_of(&self, entry: &Entry) -> Option<&NodeStatic> {
-        let previous = || self.statics.get(entry.soft.previous.as_ref()?);
-        self.statics.get(&entry.record.fixed).or_else(previous)
+        let previous = || self.statics.get(&entry.soft.rare()?.previous?);
+        self.statics.get(&entry.record().fixed).or_else(previous)
     }
 }

@@ -109,7 +109,8 @@ impl Gossip {
             self.dial_now(now, to, out);
         }
         let message = Message::Gossip(message);
-        let bytes = encode_frame(&message).len() + PREFIX;
+        let frame = encode_frame(&message);
+        let bytes = frame.len() + PREFIX;
         let Message::Gossip(message) = message else {
             return;
         };
@@ -119,6 +120,7 @@ impl Gossip {
         out.push(Output::Send {
             to,
             message,
+            frame,
             urgent,
         });
     }

@@ -252,7 +252,7 @@ impl Gossip {
     pub fn observe_load(&mut self, now: Time, node: NodeId, load: Load) {
         let now = self.enter(now);
         if let Some(soft) = self.view.soft_mut(&node) {
-            soft.observed = Some((load, now));
+            soft.rare_mut().observed = Some((load, now));
         }
     }
 
@@ -324,17 +324,19 @@ impl Gossip {
     }
 
     fn describe<'a>(&'a self, entry: &'a view::Entry) -> Member<'a> {
-        let node = entry.record.node;
-        let observed = entry.soft.observed.filter(|(_, at)| *at > entry.produced);
+        let record = entry.record();
+        let node = record.node;
+        let observed = entry.soft.rare().and_then(|rare| rare.observed);
+        let observed = observed.filter(|(_, at)| *at > entry.produced);
         let (load, at) = match observed {
             _ if node == self.me => (self.own.load, self.now),
             Some(observed) => observed,
-            None => (entry.record.load, entry.produced),
+            None => (record.load, entry.produced),
         };
         Member {
             node,
             state: entry.state,
-            incarnation: entry.record.incarnation,
+            incarnation: record.incarnation,
             fixed: self.fixed_of(entry),
             load,
             age: self.now.since(at),

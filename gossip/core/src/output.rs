@@ -24,6 +24,8 @@ pub enum Output {
         to: NodeId,
         /// What.
         message: GossipMessage,
+        /// The same as a frame.
+        frame: Vec<u8>,
         /// Whether it goes before other gossip.
         urgent: bool,
     },

@@ -2,16 +2,17 @@
 //! SWIM's incarnation numbers (Das et al. 2002): only a node itself may raise its own. Besides, it
 //! raises it at each start, so a restarted node is never taken for the one that died.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
 use starling_placement::Resources;
 use starling_wire::gossip::GossipMessage;
-use starling_wire::{Load, NodeId, NodeStatic, Record, SignedRecord, StaticHash, Time};
+use starling_wire::{Load, NodeId, NodeStatic, OpenRecord, Record, SignedRecord, StaticHash, Time};
 
 use crate::exchange::RECORD_BYTES;
 use crate::statics::clipped;
-use crate::view::{Entry, MemberState, Soft, wire_size};
+use crate::view::{Entry, MemberState, Soft};
 use crate::{Gossip, Output};
 
 /// A change of more than one part in so many is worth a new version at once.
@@ -55,12 +56,9 @@ impl Gossip {
     /// Puts this node into its own view and cache.
     pub(crate) fn found_own(&mut self, now: Time) {
         self.install_fixed(self.own.fixed.clone());
-        let record = self.own_record();
-        let signed = SignedRecord::sign(&record, &*self.signer);
+        let open = self.own_record();
         self.view.insert(Entry {
-            size: wire_size(&signed),
-            record,
-            signed,
+            open,
             produced: now,
             state: MemberState::Alive,
             since: now,
@@ -107,9 +105,8 @@ impl Gossip {
         }
         self.own.published = self.own.load;
         self.own.published_at = now;
-        let record = self.own_record();
-        let signed = SignedRecord::sign(&record, &*self.signer);
-        self.view.set_record(record, signed, now);
+        let open = self.own_record();
+        self.view.set_record(open, now);
         let refresh = self.refresh();
         let jitter = self.rng.random_range(0.9..1.0);
         self.own_refresh = now + refresh.mul_f64(jitter);
@@ -176,14 +173,22 @@ impl Gossip {
         self.statics.put_own(self.own.hash, fixed, bytes);
     }
 
-    const fn own_record(&self) -> Record {
-        Record {
+    /// The own record as it is now, signed.
+    fn own_record(&self) -> Arc<OpenRecord> {
+        let record = Record {
             node: self.me,
             incarnation: self.own.incarnation,
             version: self.own.version,
             fixed: self.own.hash,
             load: self.own.load,
-        }
+        };
+        let signed = Arc::new(SignedRecord::sign(&record, &*self.signer));
+        let size = starling_wire::encode(&signed).len();
+        Arc::new(OpenRecord {
+            record,
+            signed,
+            size,
+        })
     }
 
     /// After how long an unchanged record is signed anew: in a large cluster so seldom that all of

@@ -3,15 +3,16 @@
 //! decode, is out of range or is wrongly signed is counted against whoever sent it and goes no
 //! further.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
 use starling_wire::gossip::{MAX_RECORDS, Rumour};
 use starling_wire::record::Aged;
-use starling_wire::{Load, NodeId, Record, Time};
+use starling_wire::{Load, NodeId, OpenRecord, Time};
 
 use crate::timers::Timer;
-use crate::view::{Entry, MemberState, Soft, wire_size};
+use crate::view::{Entry, MemberState, Soft};
 use crate::{Gossip, Output};
 
 /// After so many unfit records the rest of a message is not looked at.
@@ -54,11 +55,12 @@ impl Gossip {
         aged: Aged,
         out: &mut Vec<Output>,
     ) -> Result<Option<Rumour>, ()> {
-        let opened = aged.record.open(&*self.signer);
-        let Some(record) = opened.ok().filter(|record| in_range(&record.load)) else {
+        let opened = self.signer.open(&aged.record);
+        let Some(open) = opened.ok().filter(|open| in_range(&open.record.load)) else {
             self.quarantine(from);
             return Err(());
         };
+        let record = &open.record;
         let node = record.node;
         if node == self.me {
             let own = (self.own.incarnation, self.own.version);
@@ -70,17 +72,17 @@ impl Gossip {
         }
         let produced = now - Duration::from_millis(aged.age_ms.into());
         let Some(held) = self.view.get(&node) else {
-            self.admit(now, from, record, aged, produced, out);
+            self.admit(now, from, open, produced, out);
             return Ok(None);
         };
-        if record.stamp() <= held.record.stamp() {
+        if record.stamp() <= held.record().stamp() {
             let direct = from == node;
             return Ok(self.obituary(&node).filter(|_| !direct));
         }
-        if !held.state.is_live() && !held.is_back_with(&record) {
+        if !held.state.is_live() && !held.is_back_with(record) {
             return Ok(self.obituary(&node).filter(|_| from != node));
         }
-        self.renew(now, from, record, aged, produced, out);
+        self.renew(now, from, open, produced, out);
         Ok(None)
     }
 
@@ -89,21 +91,18 @@ impl Gossip {
         &mut self,
         now: Time,
         from: NodeId,
-        record: Record,
-        aged: Aged,
+        open: Arc<OpenRecord>,
         produced: Time,
         out: &mut Vec<Output>,
     ) {
         if self.view.len() >= self.config.view_limit && !self.evict(now) {
             return;
         }
-        let (node, incarnation) = (record.node, record.incarnation);
+        let (node, incarnation) = (open.record.node, open.record.incarnation);
         self.counters.records_taken += 1;
-        self.statics.acquire(record.fixed, node, from);
+        self.statics.acquire(open.record.fixed, node, from);
         self.view.insert(Entry {
-            size: wire_size(&aged.record),
-            record,
-            signed: aged.record,
+            open,
             produced,
             state: MemberState::Alive,
             since: now,
@@ -121,7 +120,7 @@ impl Gossip {
             to: MemberState::Alive,
             incarnation,
         });
-        self.reconsider(now);
+        self.reconsider_for(now, &node);
         let courtesy = self.courtesy(&node);
         self.want(now, node, courtesy);
     }
@@ -131,20 +130,21 @@ impl Gossip {
         &mut self,
         now: Time,
         from: NodeId,
-        record: Record,
-        aged: Aged,
+        open: Arc<OpenRecord>,
         produced: Time,
         out: &mut Vec<Output>,
     ) {
+        let record = &open.record;
         let node = record.node;
         let Some(held) = self.view.get(&node) else {
             return;
         };
         let (state, incarnation) = (held.state, record.incarnation);
-        let greater = incarnation > held.record.incarnation;
+        let greater = incarnation > held.record().incarnation;
         self.counters.records_taken += 1;
-        self.swap_statics(&record, held.record.fixed, from);
-        self.view.set_record(record, aged.record, produced);
+        let fixed = held.record().fixed;
+        self.swap_statics(record, fixed, from);
+        self.view.set_record(open, produced);
         if !state.is_live() {
             self.counters.returns += 1;
             self.rumours.refuted(&node, incarnation);
@@ -157,7 +157,7 @@ impl Gossip {
             self.links.reset(&node);
             self.rumours.refuted(&node, incarnation);
             if let Some(soft) = self.view.soft_mut(&node) {
-                soft.accusers.clear();
+                soft.acquit();
             }
             if state == MemberState::Suspect {
                 self.acquit(now, node, out);
@@ -182,8 +182,8 @@ impl Gossip {
         let Some(entry) = self.view.remove(node) else {
             return;
         };
-        self.statics.release(&entry.record.fixed);
-        if let Some(previous) = entry.soft.previous {
+        self.statics.release(&entry.record().fixed);
+        if let Some(previous) = entry.soft.rare().and_then(|rare| rare.previous) {
             self.statics.release(&previous);
         }
         self.drop_case(node);
@@ -205,17 +205,14 @@ impl Gossip {
             .view
             .oldest()
             .take(8)
-            .find(|entry| spare(&entry.record.node) && now.since(entry.produced) > stale);
+            .find(|entry| spare(&entry.record().node) && now.since(entry.produced) > stale);
         let mut chosen = self.view.gone().next();
-        chosen = chosen.or_else(|| old.map(|entry| entry.record.node));
+        chosen = chosen.or_else(|| old.map(|entry| entry.record().node));
         if chosen.is_none() {
-            let start = self.rng.random_range(0..self.view.live().len().max(1));
-            let live = self.view.live();
-            let from_start = live.iter().skip(start).chain(live.iter().take(start));
-            chosen = from_start
-                .take(64)
-                .find(|node| self.is_spare(node))
-                .copied();
+            // Identities are random, so those after a random one are random members.
+            let start = NodeId(self.rng.random());
+            let around = self.view.successors(&start).take(64);
+            chosen = around.into_iter().find(|node| self.is_spare(node));
         }
         let Some(node) = chosen else {
             return false;

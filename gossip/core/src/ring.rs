@@ -47,9 +47,23 @@ impl Gossip {
             let linked = self.links.is_linked(node);
             let entry = self.view.get(node);
             let last = entry.map(|entry| crate::detect::last_sign(entry, linked));
-            let due = last.unwrap_or(now) + self.config.watch_after;
+            let due = last.unwrap_or(now) + self.silence(node);
             self.timers.set(Timer::Watch(*node), due);
         }
+    }
+
+    /// The same after `node` came or went, which in a large cluster mostly concerns others.
+    pub(crate) fn reconsider_for(&mut self, now: Time, node: &NodeId) {
+        let far = !self.links.full && self.view.live().len() > self.config.link_limit + 1;
+        if far && !self.is_protected(node) && !self.detect.extra.contains(node) {
+            let reach = (self.config.ring_links / 2).max(self.config.ring_watch);
+            let mut near = self.view.successors(&self.me).take(reach);
+            let mut near_before = self.view.predecessors(&self.me).take(reach);
+            if !near.any(|near| near == *node) && !near_before.any(|near| near == *node) {
+                return;
+            }
+        }
+        self.reconsider(now);
     }
 
     /// Whether a node is watched or a neighbour in the ring.

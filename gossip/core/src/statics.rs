@@ -3,21 +3,16 @@
 //! remembered, so that it is not asked for again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 use starling_wire::record::MAX_STATIC;
-use starling_wire::{NodeId, NodeStatic, StaticHash, decode};
+use starling_wire::{NodeId, NodeStatic, Signer, StaticHash, StaticPart};
 
 use crate::config::{MAX_ADDRS, MAX_LABELS, MAX_TEXT};
 
 /// How many refused hashes are remembered.
 const BAD_LIMIT: usize = 64;
-
-#[derive(Debug)]
-struct Part {
-    fixed: NodeStatic,
-    bytes: ByteBuf,
-}
 
 /// A part that a record names and that is not here yet.
 #[derive(Debug)]
@@ -44,7 +39,7 @@ pub(crate) enum Accepted {
 /// The cache.
 #[derive(Debug, Default)]
 pub(crate) struct Statics {
-    parts: BTreeMap<StaticHash, Part>,
+    parts: BTreeMap<StaticHash, Arc<StaticPart>>,
     users: BTreeMap<StaticHash, u32>,
     missing: BTreeMap<StaticHash, Missing>,
     bad: VecDeque<StaticHash>,
@@ -79,13 +74,13 @@ impl Statics {
     }
 
     /// Takes a static part that a peer sent.
-    pub(crate) fn accept(&mut self, bytes: &[u8]) -> Accepted {
+    pub(crate) fn accept(&mut self, bytes: &[u8], signer: &dyn Signer) -> Accepted {
         let hash = StaticHash::of(bytes);
         if !self.missing.contains_key(&hash) {
             return Accepted::Unwanted;
         }
-        let fixed = decode::<NodeStatic>(bytes, MAX_STATIC).ok();
-        let Some(fixed) = fixed.filter(is_sane) else {
+        let part = signer.part(hash, bytes).ok();
+        let Some(part) = part.filter(|part| is_sane(&part.fixed)) else {
             self.missing.remove(&hash);
             if self.bad.len() >= BAD_LIMIT {
                 self.bad.pop_front();
@@ -93,8 +88,7 @@ impl Statics {
             self.bad.push_back(hash);
             return Accepted::Refused;
         };
-        let bytes = ByteBuf::from(bytes.to_vec());
-        self.parts.insert(hash, Part { fixed, bytes });
+        self.parts.insert(hash, part);
         match self.missing.remove(&hash) {
             Some(missing) => Accepted::Taken(missing.owner),
             None => Accepted::Unwanted,
@@ -105,7 +99,8 @@ impl Statics {
     pub(crate) fn put_own(&mut self, hash: StaticHash, fixed: NodeStatic, bytes: Vec<u8>) {
         *self.users.entry(hash).or_default() += 1;
         let bytes = ByteBuf::from(bytes);
-        self.parts.insert(hash, Part { fixed, bytes });
+        let part = Arc::new(StaticPart { fixed, bytes });
+        self.parts.insert(hash, part);
         self.missing.remove(&hash);
     }
 
@@ -167,6 +162,10 @@ mod tests {
 
     const ME: NodeId = NodeId([1; 32]);
 
+    fn signer() -> starling_wire::sign::Ed25519 {
+        starling_wire::sign::Ed25519::from_seed(&[1; 32])
+    }
+
     #[test]
     fn only_what_is_missing_and_fit_is_taken() {
         let mut statics = Statics::default();
@@ -175,9 +174,9 @@ mod tests {
             ..NodeStatic::default()
         };
         let bytes = starling_wire::encode(&fixed);
-        assert_eq!(statics.accept(&bytes), Accepted::Unwanted);
+        assert_eq!(statics.accept(&bytes, &signer()), Accepted::Unwanted);
         statics.acquire(StaticHash::of(&bytes), ME, ME);
-        assert_eq!(statics.accept(&bytes), Accepted::Taken(ME));
+        assert_eq!(statics.accept(&bytes, &signer()), Accepted::Taken(ME));
         assert_eq!(statics.get(&StaticHash::of(&bytes)), Some(&fixed));
         statics.release(&StaticHash::of(&bytes));
         assert_eq!(statics.get(&StaticHash::of(&bytes)), None);
@@ -188,7 +187,7 @@ mod tests {
         };
         let bytes = starling_wire::encode(&many);
         statics.acquire(StaticHash::of(&bytes), ME, ME);
-        assert_eq!(statics.accept(&bytes), Accepted::Refused);
+        assert_eq!(statics.accept(&bytes, &signer()), Accepted::Refused);
         assert!(!statics.is_missing());
         statics.acquire(StaticHash::of(&bytes), ME, ME);
         assert!(!statics.is_missing());

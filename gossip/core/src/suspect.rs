@@ -127,7 +127,7 @@ impl Gossip {
         self.rumours.settled(&node);
         self.move_to(now, node, MemberState::Alive, out);
         if self.detect.watch.contains(&node) {
-            let due = now + self.config.watch_after;
+            let due = now + self.silence(&node);
             self.timers.set(Timer::Watch(node), due);
         }
     }
@@ -181,7 +181,7 @@ impl Gossip {
                 node,
                 from,
                 to,
-                incarnation: entry.record.incarnation,
+                incarnation: entry.record().incarnation,
             });
         }
     }
@@ -191,6 +191,7 @@ impl Gossip {
         let Some(soft) = self.view.soft_mut(&rumour.node) else {
             return false;
         };
+        let soft = soft.rare_mut();
         let refused = rumour.claim == Claim::Refused;
         soft.accusers.retain(|held| now.since(held.at) < ACCUSED);
         if let Some(held) = soft.accusers.iter_mut().find(|held| held.by == rumour.by) {
@@ -211,8 +212,8 @@ impl Gossip {
 
     /// How many others accuse a member at present, and how many of them because it refuses.
     fn accusers(&self, now: Time, node: &NodeId) -> (usize, usize) {
-        let held = self.view.get(node).map(|entry| &entry.soft.accusers);
-        let present = held.into_iter().flatten();
+        let held = self.view.get(node).and_then(|entry| entry.soft.rare());
+        let present = held.into_iter().flat_map(|rare| &rare.accusers);
         let present = present.filter(|accuser| now.since(accuser.at) < ACCUSED);
         present.fold((0, 0), |(all, refused), accuser| {
             (all + 1, refused + usize::from(accuser.refused))

@@ -17,7 +17,7 @@ impl Gossip {
         };
         let rumour = Rumour {
             node,
-            incarnation: entry.record.incarnation,
+            incarnation: entry.record().incarnation,
             claim,
             by: self.me,
         };
@@ -82,7 +82,7 @@ impl Gossip {
         if rumour.by == self.me {
             return;
         }
-        if rumour.incarnation < entry.record.incarnation {
+        if rumour.incarnation < entry.record().incarnation {
             return self.correct(now, from, rumour.node, out);
         }
         if !entry.state.is_live() {
@@ -141,7 +141,8 @@ impl Gossip {
             return;
         }
         if let Some(soft) = self.view.soft_mut(&node) {
-            soft.gone_as = soft.gone_as.max(rumour.incarnation);
+            let rare = soft.rare_mut();
+            rare.gone_as = rare.gone_as.max(rumour.incarnation);
         }
         self.pass_on(now, rumour, false);
         self.bury(now, node, state, out);
@@ -192,6 +193,12 @@ impl Gossip {
     pub(crate) fn random_linked(&mut self, count: usize, except: &NodeId) -> Vec<NodeId> {
         let alive = |node: &&NodeId| self.view.state(node) == Some(MemberState::Alive);
         let linked = self.links.linked().iter().filter(|node| *node != except);
+        if count == 1 && linked.clone().nth(4).is_some() {
+            // The usual case: any will do, so most need not be looked up.
+            let start = self.rng.random_range(0..self.links.linked().len());
+            let mut around = linked.clone().skip(start).chain(linked);
+            return around.find(alive).copied().into_iter().collect();
+        }
         let mut pool: Vec<NodeId> = linked.filter(alive).copied().collect();
         let count = count.min(pool.len());
         for at in 0..count {

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
-use starling_wire::{Load, NodeId, NodeStatic, Record, SignedRecord, StaticHash, Time};
+use starling_wire::{Load, NodeId, NodeStatic, OpenRecord, Record, StaticHash, Time};
 
 /// What a member is held to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +66,13 @@ pub(crate) struct Soft {
     pub(crate) heard: Option<Time>,
     /// When somebody last vouched that it lives.
     pub(crate) vouched: Option<Time>,
+    /// What most members have none of: a view of many stays small without it.
+    rare: Option<Box<Rare>>,
+}
+
+/// What is known of some members only.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
     /// A fresher load than the record's, from a direct answer.
     pub(crate) observed: Option<(Load, Time)>,
     /// Who else accuses its present incarnation.
@@ -75,13 +83,29 @@ pub(crate) struct Soft {
     pub(crate) previous: Option<StaticHash>,
 }
 
+impl Soft {
+    /// What is known of this member and not of most.
+    pub(crate) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Nobody accuses it any more.
+    pub(crate) fn acquit(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.accusers.clear();
+        }
+    }
+}
+
 /// A member.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) record: Record,
-    pub(crate) signed: SignedRecord,
-    /// What the signed record takes in a message, in bytes.
-    pub(crate) size: usize,
+    pub(crate) open: Arc<OpenRecord>,
     /// When its node wrote the record, by the clock here.
     pub(crate) produced: Time,
     pub(crate) state: MemberState,
@@ -91,14 +115,25 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Its node's word about itself.
+    pub(crate) fn record(&self) -> &Record {
+        &self.open.record
+    }
+
+    /// What its record takes in a message with its age, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.open.size + AGE_BYTES
+    }
+
     /// The incarnation that a claim about it must reach, and a return must exceed.
     pub(crate) fn last_incarnation(&self) -> u32 {
-        self.record.incarnation.max(self.soft.gone_as)
+        let gone_as = self.soft.rare().map_or(0, |rare| rare.gone_as);
+        self.record().incarnation.max(gone_as)
     }
 
     /// Whether `record` shows that the node, held to be gone, has come back.
     pub(crate) fn is_back_with(&self, record: &Record) -> bool {
-        let at_limit = record.incarnation == u32::MAX && record.stamp() > self.record.stamp();
+        let at_limit = record.incarnation == u32::MAX && record.stamp() > self.record().stamp();
         record.incarnation > self.last_incarnation() || at_limit
     }
 }
@@ -126,7 +161,7 @@ impl View {
 
     /// Puts an entry in, replacing one of the same node.
     pub(crate) fn insert(&mut self, entry: Entry) {
-        let node = entry.record.node;
+        let node = entry.record().node;
         self.remove(&node);
         self.index(&entry);
         self.entries.insert(node, entry);
@@ -139,16 +174,22 @@ impl View {
     }
 
     /// Replaces the record of a member.
-    pub(crate) fn set_record(&mut self, record: Record, signed: SignedRecord, produced: Time) {
-        let Some(mut entry) = self.remove(&record.node) else {
+    pub(crate) fn set_record(&mut self, open: Arc<OpenRecord>, produced: Time) {
+        let node = open.record.node;
+        let Some(entry) = self.entries.get_mut(&node) else {
             return;
         };
-        entry.produced = entry.produced.max(produced);
-        entry.size = wire_size(&signed);
-        entry.record = record;
-        entry.signed = signed;
-        self.index(&entry);
-        self.entries.insert(entry.record.node, entry);
+        let before = (entry.produced, stamp_hash(entry.record()));
+        entry.produced = before.0.max(produced);
+        entry.open = open;
+        if entry.state.is_live() {
+            if entry.produced != before.0 {
+                self.by_age.remove(&(before.0, node));
+                self.by_age.insert((entry.produced, node));
+            }
+            let hash = stamp_hash(entry.record());
+            self.sum = self.sum.wrapping_sub(before.1).wrapping_add(hash);
+        }
     }
 
     /// Changes the state of a member and returns what it was.
@@ -196,7 +237,13 @@ impl View {
 
     /// Live members, the newest record first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Entry> {
-        let ids = self.by_age.iter().rev();
+        self.newest_after(0)
+    }
+
+    /// Live members but the newest `skipped`, the newest record first.
+    pub(crate) fn newest_after(&self, skipped: usize) -> impl Iterator<Item = &Entry> {
+        // Skipped before they are looked up: that is what costs.
+        let ids = self.by_age.iter().rev().skip(skipped);
         ids.filter_map(|(_, node)| self.entries.get(node))
     }
 
@@ -243,32 +290,30 @@ impl View {
     }
 
     fn index(&mut self, entry: &Entry) {
-        let node = entry.record.node;
+        let node = entry.record().node;
         if entry.state.is_live() {
             self.live.insert(node);
             self.by_age.insert((entry.produced, node));
-            self.sum = self.sum.wrapping_add(stamp_hash(&entry.record));
+            self.sum = self.sum.wrapping_add(stamp_hash(entry.record()));
         } else {
             self.gone.insert((entry.since, node));
         }
     }
 
     fn unindex(&mut self, entry: &Entry) {
-        let node = entry.record.node;
+        let node = entry.record().node;
         if entry.state.is_live() {
             self.live.remove(&node);
             self.by_age.remove(&(entry.produced, node));
-            self.sum = self.sum.wrapping_sub(stamp_hash(&entry.record));
+            self.sum = self.sum.wrapping_sub(stamp_hash(entry.record()));
         } else {
             self.gone.remove(&(entry.since, node));
         }
     }
 }
 
-/// What a signed record and its age take in a message, in bytes.
-pub(crate) fn wire_size(signed: &SignedRecord) -> usize {
-    starling_wire::encode(signed).len() + 10
-}
+/// What a record's age and its place in a list take in a message, in bytes.
+const AGE_BYTES: usize = 10;
 
 /// SplitMix64 over the id and the stamp; addition makes the sum independent of the order.
 fn stamp_hash(record: &Record) -> u64 {

@@ -40,7 +40,10 @@ fn record(node: NodeId, incarnation: u32, version: u32) -> Record {
 
 fn signed(node: NodeId, incarnation: u32, version: u32, age_ms: u32) -> Aged {
     let record = SignedRecord::sign(&record(node, incarnation, version), &Fake(node));
-    Aged { record, age_ms }
+    Aged {
+        record: record.into(),
+        age_ms,
+    }
 }
 
 fn delta(records: Vec<Aged>) -> GossipMessage {
@@ -86,7 +89,10 @@ fn forged_and_absurd_records_are_counted_and_go_no_further() {
         let g = world::digest(&stranger, &b);
         starling_wire::decode(&starling_wire::encode(&Raw { b, g }), 1_000).unwrap()
     };
-    let bad = [forged, absurd, garbage].map(|record| Aged { record, age_ms: 0 });
+    let bad = [forged, absurd, garbage].map(|record| Aged {
+        record: record.into(),
+        age_ms: 0,
+    });
     take(&mut gossip, 2, delta(bad.to_vec()));
     assert_eq!(gossip.counters().quarantined, 3);
     assert_eq!(gossip.quarantined()[&PEER], 3);
@@ -108,7 +114,14 @@ fn unfit_static_parts_are_refused_once_and_for_all() {
     let mut named = record(PEER, 1, 1);
     named.fixed = StaticHash::of(&bytes);
     let record = SignedRecord::sign(&named, &Fake(PEER));
-    let out = take(&mut gossip, 2, delta(vec![Aged { record, age_ms: 0 }]));
+    let out = take(
+        &mut gossip,
+        2,
+        delta(vec![Aged {
+            record: record.into(),
+            age_ms: 0,
+        }]),
+    );
     let asks = |output: &Output| {
         matches!(
             output,
@@ -248,7 +261,8 @@ fn who_is_called_dead_refutes_and_its_incarnation_is_told() {
         Output::Send {
             to: PEER,
             message: GossipMessage::Delta { .. },
-            urgent: true
+            urgent: true,
+            ..
         }
     )));
     // A leftover of an earlier life, too.
@@ -323,7 +337,7 @@ proptest! {
             let mut record = record(NodeId([node; 32]), incarnation, version);
             record.load.running = version;
             let record = SignedRecord::sign(&record, &Fake(record.node));
-            Aged { record, age_ms: 0 }
+            Aged { record: record.into(), age_ms: 0 }
         };
         let mut once = machine();
         for record in &records {

@@ -1,6 +1,7 @@
 //! Identities. A node is its Ed25519 public key; a job is a random number; a task is a job and an
 //! index. Each has one textual form, used by people, JSON and file names alike.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,13 +37,38 @@ impl IdError {
 }
 
 /// A node: its Ed25519 public key, 32 bytes. Its address may change, the node does not.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NodeId(pub [u8; 32]);
+
+impl Ord for NodeId {
+    /// The order of the bytes. Identities are random, so the first eight nearly always decide, and
+    /// every ordered map of nodes lives by this comparison.
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.head()
+            .cmp(&other.head())
+            .then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for NodeId {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl NodeId {
     /// The first eight characters, enough for people to tell nodes apart.
     pub fn short(&self) -> String {
         BASE32.encode(&self.0[..5])
+    }
+
+    /// The first eight bytes as a number.
+    #[inline]
+    pub const fn head(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// The first four bytes as a number: a compact name inside gossip digests. Two nodes may share

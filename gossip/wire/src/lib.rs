@@ -17,6 +17,8 @@ pub mod time;
 pub use codec::{CodecError, MAX_FRAME, Message, decode, decode_frame, encode, encode_frame};
 pub use ids::{IdError, JobId, NodeId, TaskId};
 pub use job::{Epoch, JobSpec, Outcome, Restart, SpecError};
-pub use record::{Aged, Load, NodeStatic, Record, RecordError, SignedRecord, StaticHash};
+pub use record::{
+    Aged, Load, NodeStatic, OpenRecord, Record, RecordError, SignedRecord, StaticHash, StaticPart,
+};
 pub use sign::{Ed25519, Signature, Signer};
 pub use time::Time;

@@ -2,6 +2,7 @@
 //! how large) is fetched by hash when unknown; the load part changes often and is small.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -44,7 +45,7 @@ pub struct NodeStatic {
 }
 
 /// The first 16 bytes of the SHA-256 of a static part's bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StaticHash(pub [u8; 16]);
 
 impl StaticHash {
@@ -110,10 +111,42 @@ pub struct SignedRecord {
 pub struct Aged {
     /// The record.
     #[serde(rename = "r")]
-    pub record: SignedRecord,
+    pub record: Arc<SignedRecord>,
     /// Milliseconds since its node wrote it, as the sender knows.
     #[serde(rename = "a")]
     pub age_ms: u32,
+}
+
+/// A record that was checked, with the bytes it came as. It does not change any more, so all that
+/// hold it may share it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenRecord {
+    /// What it says.
+    pub record: Record,
+    /// What is passed on.
+    pub signed: Arc<SignedRecord>,
+    /// What `signed` takes in a message, in bytes.
+    pub size: usize,
+}
+
+/// A static part with the bytes it came as, which its hash names. It does not change any more, so
+/// all that hold it may share it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StaticPart {
+    /// What it says.
+    pub fixed: NodeStatic,
+    /// What is passed on.
+    pub bytes: ByteBuf,
+}
+
+impl StaticPart {
+    /// Reads a static part of at most [`MAX_STATIC`] bytes.
+    pub fn read(bytes: &[u8]) -> Result<Self, CodecError> {
+        Ok(Self {
+            fixed: codec::decode(bytes, MAX_STATIC)?,
+            bytes: ByteBuf::from(bytes),
+        })
+    }
 }
 
 /// Why a record is not taken.
@@ -142,7 +175,10 @@ impl SignedRecord {
     }
 
     /// The record, if it decodes, is in range and its node signed it.
-    pub fn open(&self, signer: &dyn Signer) -> Result<Record, RecordError> {
+    pub fn open(
+        self: &Arc<Self>,
+        signer: &(impl Signer + ?Sized),
+    ) -> Result<OpenRecord, RecordError> {
         let record: Record =
             codec::decode(&self.body, MAX_RECORD).map_err(RecordError::Malformed)?;
         if record.incarnation == 0 {
@@ -151,7 +187,16 @@ impl SignedRecord {
         if !signer.verify(&record.node, &self.body, &self.signature) {
             return Err(RecordError::Forged(record.node));
         }
-        Ok(record)
+        Ok(OpenRecord {
+            record,
+            size: codec::encode(self).len(),
+            signed: Arc::clone(self),
+        })
+    }
+
+    /// The signature, which is as good as a digest of the whole.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
     }
 }
 
@@ -184,22 +229,24 @@ mod tests {
     #[test]
     fn a_record_opens_only_as_its_node_signed_it() {
         let (a, b) = (Ed25519::from_seed(&[1; 32]), Ed25519::from_seed(&[2; 32]));
-        let signed = SignedRecord::sign(&record(a.node()), &a);
-        assert_eq!(signed.open(&b).unwrap(), record(a.node()));
+        let signed = Arc::new(SignedRecord::sign(&record(a.node()), &a));
+        let open = b.open(&signed).unwrap();
+        assert_eq!(open.record, record(a.node()));
+        assert_eq!(open.size, codec::encode(&*signed).len());
 
-        let forged = SignedRecord::sign(&record(a.node()), &b);
-        assert!(matches!(forged.open(&a), Err(RecordError::Forged(_))));
+        let forged = Arc::new(SignedRecord::sign(&record(a.node()), &b));
+        assert!(matches!(a.open(&forged), Err(RecordError::Forged(_))));
 
-        let mut changed = signed.clone();
+        let mut changed = (*signed).clone();
         let last = changed.body.len() - 1;
         changed.body[last] ^= 1;
-        assert!(changed.open(&a).is_err());
+        assert!(a.open(&Arc::new(changed)).is_err());
 
         let mut zero = record(a.node());
         zero.incarnation = 0;
-        let zero = SignedRecord::sign(&zero, &a);
+        let zero = Arc::new(SignedRecord::sign(&zero, &a));
         assert!(matches!(
-            zero.open(&b),
+            b.open(&zero),
             Err(RecordError::OutOfRange(_, "incarnation"))
         ));
     }

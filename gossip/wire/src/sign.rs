@@ -3,11 +3,14 @@
 //! the simulator put a cheap keyed digest in its place.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::codec::CodecError;
 use crate::ids::{ArrayVisitor, NodeId};
+use crate::record::{OpenRecord, RecordError, SignedRecord, StaticHash, StaticPart};
 
 /// A signature, 64 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,17 @@ pub trait Signer: Send {
 
     /// Whether `signature` over `bytes` was made by `node`.
     fn verify(&self, node: &NodeId, bytes: &[u8], signature: &Signature) -> bool;
+
+    /// Checks a record that a peer sent. A world of many nodes may hand out what another of them
+    /// has checked already, provided it is the same to the byte.
+    fn open(&self, signed: &Arc<SignedRecord>) -> Result<Arc<OpenRecord>, RecordError> {
+        signed.open(self).map(Arc::new)
+    }
+
+    /// Reads a static part whose hash is `hash`; the same sharing is allowed.
+    fn part(&self, _hash: StaticHash, bytes: &[u8]) -> Result<Arc<StaticPart>, CodecError> {
+        StaticPart::read(bytes).map(Arc::new)
+    }
 }
 
 /// The production signer: Ed25519 with the node's key.

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use starling_gossip::{Gossip, Member, MemberState, Output};
+use starling_placement::Resources;
 use starling_wire::jobs::JobMessage;
 use starling_wire::{JobId, Message, NodeId, Signer, Time, decode_frame, encode_frame};
 
@@ -171,7 +172,9 @@ impl Engine {
     /// Does what is due. To be called at each deadline, and after each batch of inputs: reports
     /// that pile up within a batch leave as one.
     pub fn tick(&mut self, now: Time, fx: &mut Effects) {
-        self.gossiping(now, fx, |g, out| g.tick(now, out));
+        if self.gossip.next_deadline().is_some_and(|at| at <= now) {
+            self.gossiping(now, fx, |g, out| g.tick(now, out));
+        }
         let (owner, host, mut ctx) = self.split(now, fx);
         owner.tick(&mut ctx);
         host.tick(&mut ctx);
@@ -181,8 +184,11 @@ impl Engine {
         owner.place_all(&mut ctx);
         self.settle(now, fx);
         self.load_changed(now, fx);
-        let watched: BTreeSet<_> = self.owner.hosts().chain(self.host.owners()).collect();
-        self.gossip.set_watched(watched);
+        // Both are asked, so that neither keeps an old answer.
+        if self.owner.ties_changed() | self.host.ties_changed() {
+            let watched: BTreeSet<_> = self.owner.hosts().chain(self.host.owners()).collect();
+            self.gossip.set_watched(watched);
+        }
     }
 
     /// When [`Engine::tick`] is next to be called.
@@ -215,6 +221,11 @@ impl Engine {
     /// The placements that this node holds.
     pub fn held(&self) -> impl Iterator<Item = HeldView<'_>> {
         self.host.view()
+    }
+
+    /// What the placements that this node holds reserve together; those that are over, nothing.
+    pub const fn reserved(&self) -> Resources {
+        self.host.reserved()
     }
 
     /// Frames that could not be decoded, since the start.
@@ -305,13 +316,12 @@ impl Engine {
         for output in outputs.drain(..) {
             match output {
                 Output::Send {
+                    to, frame, urgent, ..
+                } => fx.now.push(Effect::Send {
                     to,
-                    message,
                     urgent,
-                } => {
-                    let bytes = encode_frame(&Message::Gossip(message));
-                    fx.now.push(Effect::Send { to, urgent, bytes });
-                }
+                    bytes: frame,
+                }),
                 Output::Dial { peer, addrs } => fx.now.push(Effect::Dial { peer, addrs }),
                 Output::HangUp { peer } => fx.now.push(Effect::HangUp(peer)),
                 Output::AddressBook(book) => fx.lazy.push(saved::save_book(&book)),
@@ -366,6 +376,9 @@ impl Engine {
 
     fn load_changed(&mut self, now: Time, fx: &mut Effects) {
         let load = self.host.rough_load(&self.gossip.my_fixed().capacity);
+        if load == self.gossip.my_load() {
+            return;
+        }
         self.gossiping(now, fx, |g, out| g.set_load(now, load, out));
     }
 

@@ -97,6 +97,8 @@ pub(crate) struct Host {
     running: u32,
     /// How many placements that are not over each owner has here.
     by_owner: BTreeMap<NodeId, u32>,
+    /// Whether an owner entered or left `by_owner` since the engine last asked.
+    ties_changed: bool,
     /// By who said so: nobody buries another owner's tasks.
     graves: BTreeMap<(NodeId, TaskId), Epoch>,
     grave_order: VecDeque<(NodeId, TaskId)>,
@@ -267,6 +269,16 @@ impl Host {
         self.by_owner.keys().copied()
     }
 
+    /// Whether [`Host::owners`] changed since this was last asked.
+    pub(crate) const fn ties_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.ties_changed, false)
+    }
+
+    /// What the placements that are not over reserve together.
+    pub(crate) const fn reserved(&self) -> Resources {
+        self.reserved
+    }
+
     pub(crate) fn view(&self) -> impl Iterator<Item = HeldView<'_>> {
         self.held.iter().map(|(task, held)| HeldView {
             task: *task,
@@ -289,7 +301,9 @@ impl Host {
         if !held.is_over() {
             self.reserved = self.reserved.plus(&held.need);
             self.running += 1;
-            *self.by_owner.entry(held.owner).or_default() += 1;
+            let count = self.by_owner.entry(held.owner).or_default();
+            *count += 1;
+            self.ties_changed |= *count == 1;
         }
         if held.stage != Stage::Starting {
             self.unsent.insert((held.owner, task));
@@ -313,6 +327,7 @@ impl Host {
             *count -= 1;
             if *count == 0 {
                 self.by_owner.remove(&held.owner);
+                self.ties_changed = true;
             }
         }
         self.freed = true;

@@ -61,6 +61,8 @@ pub(crate) struct Owner {
     claims: BTreeMap<u64, InFlight>,
     /// Placements that have not ended, by node.
     at: BTreeMap<NodeId, BTreeSet<TaskId>>,
+    /// Whether a node entered or left `at` since the engine last asked.
+    ties_changed: bool,
     timers: BTreeSet<(Time, Timer)>,
     /// Whether the timer of the audit is set.
     auditing: bool,
@@ -80,6 +82,7 @@ impl Default for Owner {
             rounds: BTreeMap::new(),
             claims: BTreeMap::new(),
             at: BTreeMap::new(),
+            ties_changed: false,
             timers: BTreeSet::new(),
             auditing: false,
             halting: BTreeSet::new(),
@@ -157,6 +160,11 @@ impl Owner {
         self.at.keys().copied()
     }
 
+    /// Whether [`Owner::hosts`] changed since this was last asked.
+    pub(crate) const fn ties_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.ties_changed, false)
+    }
+
     fn request(&mut self) -> u64 {
         self.requests += 1;
         self.requests
@@ -195,6 +203,7 @@ impl Owner {
             tasks.remove(&id);
             if tasks.is_empty() {
                 self.at.remove(&node);
+                self.ties_changed = true;
             }
         }
     }
@@ -217,4 +226,18 @@ impl Owner {
             ctx.fx.lazy.extend(saved::forget_job(&job));
         }
     }
+}
+
+/// Puts a placement on the books of its node.
+fn tie(
+    at: &mut BTreeMap<NodeId, BTreeSet<TaskId>>,
+    changed: &mut bool,
+    node: NodeId,
+    task: TaskId,
+) {
+    let tasks = at.entry(node).or_insert_with(|| {
+        *changed = true;
+        BTreeSet::new()
+    });
+    tasks.insert(task);
 }

@@ -4,221 +4,170 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
-use starling_engine::{Effect, Effects, Input, Save, TaskEvent};
-use starling_wire::{JobSpec, NodeId, Outcome, TaskId};
+use starling_engine::{Effect, Effects, Input, Save};
+use starling_wire::NodeId;
 
-use super::machine::{Runs, script};
 use super::queue::What;
 use super::world::World;
 
+/// How long a dial into nothing takes to fail.
+const DIAL_FAILS: Duration = Duration::from_secs(2);
+
 impl World {
-    pub(super) fn carry_out(&mut self, node: NodeId, fx: Effects) {
-        self.act(node, fx.now);
+    pub(super) fn carry_out(&mut self, at: u32, fx: Effects) {
+        self.act(at, fx.now);
+        let machine = self.machines.at(at);
         if fx.saves.is_empty() && fx.lazy.is_empty() {
-            let busy = self
-                .machines
-                .get(&node)
-                .map_or(self.now, |machine| machine.disk_free);
+            let busy = machine.disk_free;
             if busy <= self.now {
-                self.act(node, fx.after);
+                self.act(at, fx.after);
             } else if !fx.after.is_empty() {
                 // It may rest on what is still on its way to the disk.
                 let (saves, after) = (Vec::new(), fx.after);
-                self.push(busy, node, What::Synced { saves, after });
+                self.push(busy, at, What::Synced { saves, after });
             }
             return;
         }
-        let (least, most) = (
-            self.options.sync.0.as_micros(),
-            self.options.sync.1.as_micros(),
-        );
-        let took = self.rng.random_range(least..=most);
-        let took = Duration::from_micros(u64::try_from(took).unwrap_or(u64::MAX));
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
+        let took = self.sync_time(at);
+        let machine = self.machines.at_mut(at);
         let start = machine.disk_free.max(self.now);
         machine.disk_free = start + took;
-        let at = machine.disk_free;
+        let done = machine.disk_free;
         // What is written behind is older than what it is written before, as in the daemon.
         let mut saves = fx.lazy;
         saves.extend(fx.saves);
-        self.push(
-            at,
-            node,
-            What::Synced {
-                saves,
-                after: fx.after,
-            },
-        );
+        let after = fx.after;
+        self.push(done, at, What::Synced { saves, after });
     }
 
-    pub(super) fn act(&mut self, node: NodeId, effects: Vec<Effect>) {
+    fn sync_time(&mut self, at: u32) -> Duration {
+        let machine = self.machines.at(at);
+        let (least, most) = (machine.sync.0.as_micros(), machine.sync.1.as_micros());
+        let took = if least < most {
+            self.rng.random_range(least..=most)
+        } else {
+            least
+        };
+        let took = Duration::from_micros(u64::try_from(took).unwrap_or(u64::MAX));
+        took.mul_f64(machine.slow_disk)
+    }
+
+    pub(super) fn act(&mut self, at: u32, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Send { to, bytes, .. } => self.send(node, to, bytes),
-                Effect::Dial { peer, .. } => {
-                    let delay = self.network.one_way(&mut self.rng);
-                    if self.network.passes(node, peer) && self.network.passes(peer, node) {
-                        self.push(self.now + delay, node, What::DialArrives(peer));
-                    } else {
-                        let failed = Input::DialFailed {
-                            peer,
-                            refused: false,
-                        };
-                        let at = self.now + Duration::from_secs(2);
-                        self.push(at, node, What::Input(failed));
+                Effect::Send { to, bytes, .. } => self.send(at, to, bytes),
+                Effect::Dial { peer, .. } => self.dial(at, peer),
+                Effect::HangUp(peer) => {
+                    if let Some(peer) = self.machines.find(&peer) {
+                        self.hang_up(at, peer);
                     }
                 }
-                Effect::HangUp(peer) => self.hang_up(node, peer),
                 Effect::Start {
                     task,
                     epoch,
                     spec,
                     note,
-                } => self.start(node, task, epoch, &spec, note),
+                } => self.start(at, task, epoch, &spec, note),
                 Effect::StopTask {
                     task,
                     epoch,
                     outcome,
                 } => {
-                    self.stop_task(node, task, epoch, outcome);
+                    self.stop_task(at, task, epoch, outcome);
                 }
                 Effect::Forget(tasks) => {
-                    let Some(machine) = self.machines.get_mut(&node) else {
-                        continue;
-                    };
+                    let held = &mut self.machines.at_mut(at).tasks;
                     for (task, epoch) in tasks {
-                        let over = |runs: &Runs| runs.epoch == epoch && runs.ended.is_some();
-                        if machine.tasks.get(&task).is_some_and(over) {
-                            machine.tasks.remove(&task);
+                        let over = held
+                            .get(&task)
+                            .is_some_and(|runs| runs.epoch == epoch && runs.ended.is_some());
+                        if over {
+                            held.remove(&task);
                         }
                     }
                 }
-                Effect::Reply { request, reply } => {
-                    self.replies.insert(request, reply);
-                }
+                Effect::Reply { request, reply } => self.replied(request, reply),
                 Effect::Confirm(job) => {
-                    self.push(self.now, node, What::Input(Input::Durable(job)));
+                    self.push(self.now, at, What::Input(Input::Durable(job)));
                 }
-                Effect::Event(event) => self.events.push((self.now, node, event)),
-                Effect::Left => self.kill(node, false),
+                Effect::Event(event) => self.told(at, event),
+                Effect::Left => self.stop_daemon(at, false),
             }
         }
     }
 
-    fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
+    fn send(&mut self, from: u32, to: NodeId, bytes: Vec<u8>) {
+        let Some(to) = self.machines.find(&to) else {
+            return;
+        };
         if from == to {
-            self.push(self.now, to, What::Input(Input::Frame { from, bytes }));
+            self.push(self.now, to, What::Frame { from, bytes });
             return;
         }
-        if let Some(loses) = &mut self.loses
-            && starling_wire::decode_frame(&bytes).is_ok_and(|message| loses(from, to, &message))
-        {
-            return;
+        if let Some(loses) = &mut self.loses {
+            let (a, b) = (self.machines.at(from).node, self.machines.at(to).node);
+            if starling_wire::decode_frame(&bytes).is_ok_and(|message| loses(a, b, &message)) {
+                return;
+            }
         }
-        for at in self.network.carry(self.now, from, to, &mut self.rng) {
+        self.tally.count(&bytes);
+        let bytes = if self.machines.at(from).lies {
+            self.falsify(from, bytes)
+        } else {
+            bytes
+        };
+        let [once, twice] = self
+            .network
+            .carry(self.now, (from, to), bytes.len(), &mut self.rng);
+        if let Some(twice) = twice {
             let bytes = bytes.clone();
-            self.push(at, to, What::Input(Input::Frame { from, bytes }));
+            self.push(twice, to, What::Frame { from, bytes });
+        }
+        if let Some(once) = once {
+            self.push(once, to, What::Frame { from, bytes });
         }
     }
 
-    pub(super) fn dial_arrives(&mut self, from: NodeId, to: NodeId) {
-        let up = self
-            .machines
-            .get(&to)
-            .is_some_and(|machine| machine.engine.is_some());
-        let delay = self.network.one_way(&mut self.rng);
-        if !up {
+    fn dial(&mut self, from: u32, peer: NodeId) {
+        let refused = false;
+        let Some(to) = self.machines.find(&peer) else {
+            let failed = Input::DialFailed { peer, refused };
+            return self.push(self.now + DIAL_FAILS, from, What::Input(failed));
+        };
+        let open = self.network.passes(from, to) && self.network.passes(to, from);
+        if open && !self.network.is_hidden(to) {
+            let delay = self.network.one_way(from, to, &mut self.rng);
+            // It arrives whether or not a daemon is there to answer.
+            self.push(self.now + delay, from, What::DialArrives(to));
+        } else {
+            let failed = Input::DialFailed { peer, refused };
+            self.push(self.now + DIAL_FAILS, from, What::Input(failed));
+        }
+    }
+
+    pub(super) fn dial_arrives(&mut self, from: u32, to: u32) {
+        let delay = self.network.one_way(to, from, &mut self.rng);
+        let peer = self.machines.at(to).node;
+        if self.machines.at(to).engine.is_none() {
             let failed = Input::DialFailed {
-                peer: to,
+                peer,
                 refused: true,
             };
             self.push(self.now + delay, from, What::Input(failed));
         } else if self.network.link(from, to) {
-            self.push(self.now + delay, from, What::Input(Input::LinkUp(to)));
-            self.push(self.now, to, What::Input(Input::LinkUp(from)));
+            let dialler = self.machines.at(from).node;
+            self.push(self.now + delay, from, What::Input(Input::LinkUp(peer)));
+            self.push(self.now, to, What::Input(Input::LinkUp(dialler)));
         }
     }
 
-    fn hang_up(&mut self, node: NodeId, peer: NodeId) {
-        if self.network.unlink(node, peer) {
-            let delay = self.network.one_way(&mut self.rng);
-            self.push(self.now, node, What::Input(Input::LinkDown(peer)));
-            self.push(self.now + delay, peer, What::Input(Input::LinkDown(node)));
+    fn hang_up(&mut self, at: u32, peer: u32) {
+        if self.network.unlink(at, peer) {
+            let delay = self.network.one_way(at, peer, &mut self.rng);
+            let (me, other) = (self.machines.at(at).node, self.machines.at(peer).node);
+            self.push(self.now, at, What::Input(Input::LinkDown(other)));
+            self.push(self.now + delay, peer, What::Input(Input::LinkDown(me)));
         }
-    }
-
-    fn start(&mut self, node: NodeId, task: TaskId, epoch: u64, spec: &JobSpec, note: Vec<u8>) {
-        let spawn = Duration::from_micros(self.rng.random_range(300..1_500));
-        let (length, outcome) = script(spec);
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
-        if machine
-            .tasks
-            .get(&task)
-            .is_some_and(|runs| runs.epoch >= epoch)
-        {
-            return;
-        }
-        let ends = self.now + spawn + length;
-        machine.tasks.insert(
-            task,
-            Runs {
-                epoch,
-                ends,
-                outcome,
-                note,
-                ended: None,
-            },
-        );
-        self.starts.entry(task).or_default().push((self.now, node));
-        let started = Input::Task(TaskEvent::Started { task, epoch });
-        self.push(self.now + spawn, node, What::Input(started));
-        self.push(ends, node, What::TaskEnds(task, epoch));
-    }
-
-    fn stop_task(&mut self, node: NodeId, task: TaskId, epoch: u64, outcome: Outcome) {
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
-        let soon = self.now + Duration::from_millis(5);
-        match machine.tasks.get_mut(&task) {
-            Some(runs) if runs.epoch == epoch && runs.ended.is_none() => {
-                runs.ends = soon;
-                runs.outcome = outcome;
-                self.push(soon, node, What::TaskEnds(task, epoch));
-            }
-            _ => {
-                let ended = TaskEvent::Ended {
-                    task,
-                    epoch,
-                    outcome: Outcome::Lost,
-                };
-                self.push(soon, node, What::Input(Input::Task(ended)));
-            }
-        }
-    }
-
-    pub(super) fn task_ends(&mut self, node: NodeId, task: TaskId, epoch: u64) {
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
-        let Some(runs) = machine.tasks.get_mut(&task) else {
-            return;
-        };
-        if runs.epoch != epoch || runs.ended.is_some() || runs.ends > self.now {
-            return;
-        }
-        runs.ended = Some(runs.outcome.clone());
-        let outcome = runs.outcome.clone();
-        let ended = Input::Task(TaskEvent::Ended {
-            task,
-            epoch,
-            outcome,
-        });
-        self.push(self.now, node, What::Input(ended));
     }
 }
 
@@ -228,5 +177,67 @@ pub(super) fn write(disk: &mut BTreeMap<Vec<u8>, Vec<u8>>, saves: Vec<Save>) {
             Some(value) => disk.insert(save.key, value),
             None => disk.remove(&save.key),
         };
+    }
+}
+
+/// Messages by kind, told from the first bytes of their frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) messages: crate::outcome::Messages,
+}
+
+impl Tally {
+    /// A frame is its version, then a map of one entry (`g` for gossip, `j` for jobs) whose value
+    /// is again a map of one entry, the message's own letter.
+    fn count(&mut self, frame: &[u8]) {
+        let size = frame.len() as u64;
+        let messages = &mut self.messages;
+        match frame.get(3) {
+            Some(b'g') => {
+                messages.spread += 1;
+                messages.spread_bytes += size;
+            }
+            Some(b'j') => {
+                messages.placement += 1;
+                messages.placement_bytes += size;
+                match frame.get(6) {
+                    Some(b'p' | b'w') => messages.live += 1,
+                    Some(b'b') => messages.bounces += 1,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use starling_placement::Resources;
+    use starling_wire::gossip::GossipMessage;
+    use starling_wire::jobs::JobMessage;
+    use starling_wire::{Message, encode_frame};
+
+    #[test]
+    fn messages_are_told_apart_by_their_first_bytes() {
+        let mut tally = Tally::default();
+        let need = Resources::default();
+        for message in [
+            Message::Gossip(GossipMessage::Ping {
+                seq: 1,
+                rumours: vec![],
+            }),
+            Message::Jobs(JobMessage::Probe { request: 1, need }),
+            Message::Jobs(JobMessage::Wait { need }),
+            Message::Jobs(JobMessage::Noted(vec![])),
+        ] {
+            tally.count(&encode_frame(&message));
+        }
+        let messages = tally.messages;
+        assert_eq!(
+            (messages.spread, messages.placement, messages.live),
+            (1, 3, 2)
+        );
     }
 }

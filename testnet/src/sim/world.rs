@@ -1,12 +1,12 @@
 //! The world: machines, a network, and one event queue.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use sha2::{Digest, Sha256};
 use starling_engine::{
     Command, CommandError, Config, Effects, Engine, Event, HostSample, Input, Job, Reply,
     RequestId, Saved,
@@ -14,37 +14,54 @@ use starling_engine::{
 use starling_gossip::{MemberState, Seed};
 use starling_placement::Resources;
 use starling_wire::{JobId, JobSpec, Message, NodeId, NodeStatic, TaskId, Time, encode_frame};
+use twox_hash::XxHash3_64;
 
-use super::effects::write;
-use super::machine::{Machine, SimSigner};
+use super::agenda::Agenda;
+use super::effects::{Tally, write};
+use super::fate::Fates;
+use super::machine::{Machine, Machines};
 use super::network::Network;
-use super::queue::{Queued, What};
+use super::queue::{Queue, Queued, What};
+use super::signer::SimSigner;
+use super::trace::Trace;
+use crate::case;
+use crate::truth::Truth;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many machines.
-    pub nodes: usize,
-    /// What each can give to tasks.
-    pub capacity: Resources,
+    /// The fleet.
+    pub machines: Vec<case::Machine>,
+    /// How fast what runs where.
+    pub truth: Arc<Truth>,
     /// Settings of each engine; its static part and seeds are filled in.
     pub config: Config,
-    /// How long a disk takes to sync, at least and at most.
-    pub sync: (Duration, Duration),
+    /// How many other machines each knows at its first start; with 1 it is the same one for all.
+    pub acquaintances: usize,
 }
 
 impl Options {
-    /// `nodes` machines of four cores and 8 GiB.
+    /// `nodes` machines of four cores and 8 GiB, which know the first as their seed.
     pub fn new(nodes: usize) -> Self {
+        let capacity = Resources {
+            cpu: 4_000,
+            memory: 8 << 30,
+            disk: 100 << 30,
+        };
         Self {
-            nodes,
-            capacity: Resources {
-                cpu: 4_000,
-                memory: 8 << 30,
-                disk: 100 << 30,
-            },
+            machines: (0..nodes)
+                .map(|index| case::Machine::new(format!("n{index}"), 0, capacity))
+                .collect(),
+            truth: Arc::new(Truth::uniform()),
             config: Config::default(),
-            sync: (Duration::from_micros(300), Duration::from_millis(3)),
+            acquaintances: 1,
+        }
+    }
+
+    /// Lets every disk take so long to sync, at least and at most.
+    pub fn set_sync(&mut self, least: Duration, most: Duration) {
+        for machine in &mut self.machines {
+            machine.sync = (least, most);
         }
     }
 }
@@ -55,7 +72,7 @@ pub type Loses = Box<dyn FnMut(NodeId, NodeId, &Message) -> bool>;
 /// Machines, a network, and virtual time.
 pub struct World {
     /// The machines, by the identity of their node.
-    pub machines: BTreeMap<NodeId, Machine>,
+    pub machines: Machines,
     /// The network between them.
     pub network: Network,
     /// What engines told, with when and who.
@@ -66,65 +83,103 @@ pub struct World {
     pub starts: BTreeMap<TaskId, Vec<(Time, NodeId)>>,
     /// Frames for which it holds, by sender, receiver and message, are lost.
     pub loses: Option<Loses>,
-    pub(super) options: Options,
+    /// Whether `events` and `starts` are kept, as tests want; a long run has no room for them.
+    pub keeps_history: bool,
+    pub(super) truth: Arc<Truth>,
+    pub(super) jobs: Arc<Vec<case::Job>>,
+    pub(super) seed: u64,
+    /// The machines in the order in which they were given.
+    pub(super) order: Vec<u32>,
+    pub(super) signer: SimSigner,
+    pub(super) tally: Tally,
+    pub(super) fates: Fates,
+    pub(super) agenda: Agenda,
+    pub(super) trace: Trace,
+    pub(super) violations: Vec<String>,
+    /// How long a process takes to start, in microseconds, at least and below.
+    pub(super) spawn: (u64, u64),
     pub(super) now: Time,
-    pub(super) queue: BinaryHeap<Reverse<Queued>>,
-    pub(super) seq: u64,
-    pub(super) requests: RequestId,
     pub(super) rng: ChaCha12Rng,
-    pub(super) digest: Sha256,
-    pub(super) handled: u64,
+    config: Config,
+    acquaintances: usize,
+    queue: Queue,
+    requests: RequestId,
+    digest: XxHash3_64,
+    handled: u64,
     /// Events since time last moved, to notice engines that keep each other busy for ever.
-    pub(super) standing: u32,
+    standing: u32,
 }
 
-/// So many events at one instant mean that time will never move again.
+/// So many events at one instant and machine mean that time will never move again.
 const LIVELOCK: u32 = 100_000;
 /// How often the sensors are read.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// So often an unchanged reading is told.
+const SETTLED: u32 = 16;
 
 impl World {
-    /// A world of `options.nodes` machines that are all up and know the first as their seed.
+    /// A world whose machines are all up, unless their description says otherwise.
     pub fn new(seed: u64, options: Options) -> Self {
+        let mut rng = ChaCha12Rng::seed_from_u64(seed);
+        let mut list = Vec::with_capacity(options.machines.len());
+        for (index, spec) in (1..).zip(&options.machines) {
+            list.push(Machine::new(
+                NodeId(rng.random()),
+                fixed(index, spec, &options.truth),
+                spec,
+            ));
+        }
+        let ids: Vec<NodeId> = list.iter().map(|machine| machine.node).collect();
+        let machines = Machines::new(list);
+        let order: Vec<u32> = ids.iter().filter_map(|id| machines.find(id)).collect();
+        let mut network = Network::new(machines.len());
+        for (at, spec) in order.iter().zip(&options.machines) {
+            network.place(*at, spec.zone, spec.nat);
+        }
+        let signer = SimSigner::new(ids.first().copied().unwrap_or(NodeId([0; 32])));
         let mut world = Self {
-            machines: BTreeMap::new(),
-            network: Network::default(),
+            machines,
+            network,
             events: Vec::new(),
             replies: BTreeMap::new(),
             starts: BTreeMap::new(),
             loses: None,
+            keeps_history: true,
+            truth: options.truth,
+            jobs: Arc::default(),
+            seed,
+            order,
+            signer,
+            tally: Tally::default(),
+            fates: Fates::default(),
+            agenda: Agenda::default(),
+            trace: Trace::default(),
+            violations: Vec::new(),
+            spawn: (300, 1_500),
             now: Time::ZERO,
-            queue: BinaryHeap::new(),
-            seq: 0,
+            rng,
+            config: options.config,
+            acquaintances: options.acquaintances,
+            queue: Queue::default(),
             requests: 0,
-            rng: ChaCha12Rng::seed_from_u64(seed),
-            digest: Sha256::new(),
+            digest: XxHash3_64::new(),
             handled: 0,
             standing: 0,
-            options,
         };
-        for index in 0..world.options.nodes {
-            let node = NodeId(world.rng.random());
-            let name = format!("n{index}");
-            let mut fixed = NodeStatic {
-                platform: "sim".to_owned(),
-                capacity: world.options.capacity,
-                addrs: vec![format!("/memory/{}", index + 1)],
-                ..NodeStatic::default()
-            };
-            fixed.labels.insert("name".to_owned(), name.clone());
-            fixed.name = name;
-            world.machines.insert(node, Machine::new(fixed));
-        }
-        for node in world.nodes() {
-            world.boot(node);
+        let up = options.machines.iter().map(|spec| spec.up);
+        let up: Vec<u32> = up
+            .zip(world.order.clone())
+            .filter_map(|(up, at)| up.then_some(at))
+            .collect();
+        for at in up {
+            world.boot_at(at);
         }
         world
     }
 
     /// The machines' nodes, in a fixed order.
     pub fn nodes(&self) -> Vec<NodeId> {
-        self.machines.keys().copied().collect()
+        self.machines.iter().map(|machine| machine.node).collect()
     }
 
     /// The virtual time.
@@ -139,24 +194,20 @@ impl World {
 
     /// A digest of everything that was fed to engines so far: equal seeds, equal digests.
     pub fn digest(&self) -> String {
-        self.digest
-            .clone()
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        format!("{:016x}", self.digest.finish())
     }
 
     /// Starts a machine's daemon from what is on its disk.
     pub fn boot(&mut self, node: NodeId) {
-        let seeds = self.machines.iter().next().map(|(first, machine)| Seed {
-            node: *first,
-            addrs: machine.fixed.addrs.clone(),
-        });
+        if let Some(at) = self.machines.find(&node) {
+            self.boot_at(at);
+        }
+    }
+
+    pub(super) fn boot_at(&mut self, at: u32) {
+        let seeds = self.seeds_for(at);
         let seed = self.rng.random();
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
+        let machine = self.machines.at_mut(at);
         let saved = Saved {
             rows: machine
                 .disk
@@ -167,42 +218,70 @@ impl World {
         };
         let config = Config {
             fixed: machine.fixed.clone(),
-            seeds: seeds.into_iter().filter(|seed| seed.node != node).collect(),
-            ..self.options.config.clone()
+            seeds,
+            ..self.config.clone()
         };
         let mut fx = Effects::default();
         let rng = ChaCha12Rng::seed_from_u64(seed);
-        let signer = Box::new(SimSigner(node));
-        let engine = Engine::new(config, signer, &saved, rng, self.now, &mut fx);
+        let signer = Box::new(self.signer.of(machine.node));
+        let local = machine.clock.at(self.now);
+        let engine = Engine::new(config, signer, &saved, rng, local, &mut fx);
         machine.engine = Some(engine.expect("a simulated disk is never damaged"));
         machine.life += 1;
         machine.wake = None;
+        machine.sampled = (HostSample::default(), 0);
         // What is to be durable before anything else happens is so at once: the daemon waits.
         write(&mut machine.disk, std::mem::take(&mut fx.saves));
         let jitter = Duration::from_micros(self.rng.random_range(0..1_000_000));
-        self.push(
-            self.now + jitter,
-            node,
-            What::Input(Input::Sample(HostSample::default())),
-        );
-        self.carry_out(node, fx);
-        self.schedule(node);
+        self.push(self.now + jitter, at, What::Sample);
+        self.carry_out(at, fx);
+        self.schedule(at);
+    }
+
+    /// Whom a machine knows when it starts: somebody given on its command line, or an address book.
+    fn seeds_for(&mut self, at: u32) -> Vec<Seed> {
+        let mut known = Vec::new();
+        let count = self.machines.len();
+        if self.acquaintances <= 1 {
+            known.extend(self.machines.iter().next().map(|first| first.node));
+        } else {
+            for _ in 0..self.acquaintances {
+                let other = u32::try_from(self.rng.random_range(0..count)).unwrap_or(0);
+                known.push(self.machines.at(other).node);
+            }
+        }
+        let me = self.machines.at(at).node;
+        known.sort_unstable();
+        known.dedup();
+        known
+            .into_iter()
+            .filter(|node| *node != me)
+            .map(|node| Seed {
+                node,
+                addrs: self.machines[&node].fixed.addrs.clone(),
+            })
+            .collect()
     }
 
     /// Kills a machine's daemon, with its tasks or without; its links break at once.
     pub fn kill(&mut self, node: NodeId, tasks_too: bool) {
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
+        if let Some(at) = self.machines.find(&node) {
+            self.stop_daemon(at, tasks_too);
+        }
+    }
+
+    pub(super) fn stop_daemon(&mut self, at: u32, tasks_too: bool) {
+        let machine = self.machines.at_mut(at);
+        let node = machine.node;
         machine.engine = None;
         machine.life += 1;
         if tasks_too {
             machine.tasks.clear();
         }
-        for peer in self.network.peers(node) {
-            self.network.unlink(node, peer);
-            if self.network.passes(node, peer) {
-                let delay = self.network.one_way(&mut self.rng);
+        for peer in self.network.peers(at) {
+            self.network.unlink(at, peer);
+            if self.network.passes(at, peer) {
+                let delay = self.network.one_way(at, peer, &mut self.rng);
                 self.push(self.now + delay, peer, What::Input(Input::LinkDown(node)));
             }
         }
@@ -210,27 +289,42 @@ impl World {
 
     /// Stops a machine's daemon for a while, as SIGSTOP does.
     pub fn pause(&mut self, node: NodeId, length: Duration) {
+        let until = self.now + length;
         if let Some(machine) = self.machines.get_mut(&node) {
-            machine.paused = self.now + length;
+            machine.paused = until;
         }
+    }
+
+    /// Lets nothing pass between the two groups any more, in either direction.
+    pub fn cut(&mut self, some: &[NodeId], others: &[NodeId]) {
+        let find = |nodes: &[NodeId]| -> Vec<u32> {
+            nodes
+                .iter()
+                .filter_map(|node| self.machines.find(node))
+                .collect()
+        };
+        let (some, others) = (find(some), find(others));
+        self.network.cut_one_way(&some, &others);
+        self.network.cut_one_way(&others, &some);
     }
 
     /// Gives a command to a node's engine; the answer will be among [`World::replies`].
     pub fn command(&mut self, node: NodeId, command: Command) -> RequestId {
         self.requests += 1;
         let request = self.requests;
-        self.push(
-            self.now,
-            node,
-            What::Input(Input::Command { request, command }),
-        );
+        if let Some(at) = self.machines.find(&node) {
+            let input = Input::Command { request, command };
+            self.push(self.now, at, What::Input(input));
+        }
         request
     }
 
     /// Lets a frame arrive that the sender's engine did not send.
     pub fn inject(&mut self, from: NodeId, to: NodeId, message: &Message) {
         let bytes = encode_frame(message);
-        self.push(self.now, to, What::Input(Input::Frame { from, bytes }));
+        if let Some(to) = self.machines.find(&to) {
+            self.push(self.now, to, What::Input(Input::Frame { from, bytes }));
+        }
     }
 
     /// Submits a job and runs until it is acknowledged.
@@ -247,13 +341,29 @@ impl World {
     }
 
     /// Runs for a while.
+    ///
+    /// # Panics
+    /// If something did not hold that always must.
     pub fn run_for(&mut self, length: Duration) {
         let end = self.now + length;
-        while self.step(end) {}
+        while self.step(end) {
+            self.assert_sound();
+        }
         self.now = end;
     }
 
+    fn assert_sound(&self) {
+        assert!(self.violations.is_empty(), "{}", self.violations.join("\n"));
+    }
+
+    pub(super) const fn view_limit(&self) -> usize {
+        self.config.gossip.view_limit
+    }
+
     /// Runs until something holds, for at most `limit`; says whether it held.
+    ///
+    /// # Panics
+    /// If something did not hold that always must.
     pub fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now + limit;
         loop {
@@ -264,6 +374,7 @@ impl World {
                 self.now = end.max(self.now);
                 return holds(self);
             }
+            self.assert_sound();
         }
     }
 
@@ -279,24 +390,22 @@ impl World {
 
     /// Whether each running daemon sees all others that run, and nobody else, alive.
     pub fn is_formed(&self) -> bool {
-        let up: Vec<_> = self
-            .machines
-            .iter()
-            .filter_map(|(n, m)| Some((n, m.engine.as_ref()?)))
-            .collect();
-        up.iter().all(|(_, engine)| {
+        let engines = self.machines.iter().filter_map(|m| m.engine.as_ref());
+        let up = engines.clone().count();
+        engines.into_iter().all(|engine| {
             let alive = engine
                 .gossip()
                 .members()
                 .filter(|member| member.state == MemberState::Alive && member.fixed.is_some());
-            alive.count() == up.len()
+            alive.count() == up
         })
     }
 
     /// Who sees whom how, for the message of a test that failed.
     pub fn views(&self) -> String {
         let mut text = String::new();
-        for (node, machine) in &self.machines {
+        for machine in &self.machines {
+            let node = machine.node;
             let Some(engine) = &machine.engine else {
                 text += &format!("\n{node:?} is down");
                 continue;
@@ -308,54 +417,29 @@ impl World {
                 } else {
                     ", nameless"
                 };
-                let linked = if self.network.linked(*node, member.node) {
-                    ", linked"
-                } else {
-                    ""
-                };
+                let linked = if member.linked { ", linked" } else { "" };
                 text += &format!(" {:?} {:?}{known}{linked};", member.node, member.state);
             }
         }
         text
     }
 
-    /// What must hold after every event: no node runs more than it has.
-    fn check(&self, node: NodeId) {
-        let Some(machine) = self.machines.get(&node) else {
-            return;
-        };
-        let Some(engine) = &machine.engine else {
-            return;
-        };
-        let reserved = engine
-            .held()
-            .fold(Resources::default(), |sum, held| sum.plus(&held.reserves));
-        assert!(
-            reserved.fits(&machine.fixed.capacity),
-            "at {} node {node:?} has promised {reserved:?} of {:?}",
-            self.now,
-            machine.fixed.capacity
-        );
-    }
-
-    pub(super) fn push(&mut self, at: Time, node: NodeId, what: What) {
-        let life = self.machines.get(&node).map_or(0, |machine| machine.life);
-        self.seq += 1;
-        self.queue.push(Reverse(Queued {
+    pub(super) fn push(&mut self, at: Time, machine: u32, what: What) {
+        let life = self.machines.at(machine).life;
+        self.queue.push(Queued {
             at,
-            seq: self.seq,
-            node,
+            machine,
             life,
             what,
-        }));
+        });
     }
 
     /// Handles the next event if it comes before `end`.
-    fn step(&mut self, end: Time) -> bool {
-        if self.queue.peek().is_none_or(|Reverse(next)| next.at > end) {
+    pub(super) fn step(&mut self, end: Time) -> bool {
+        if self.queue.next_at().is_none_or(|at| at > end) {
             return false;
         }
-        let Some(Reverse(next)) = self.queue.pop() else {
+        let Some(next) = self.queue.pop() else {
             return false;
         };
         self.standing = if next.at > self.now {
@@ -365,129 +449,168 @@ impl World {
         };
         assert!(
             self.standing < LIVELOCK,
-            "at {} time stands still at node {:?}: {}",
+            "at {} time stands still at machine {}: {}",
             self.now,
-            next.node,
+            next.machine,
             next.what.describe()
         );
         self.now = next.at.max(self.now);
-        let Some(machine) = self.machines.get_mut(&next.node) else {
-            return true;
-        };
+        let at = next.machine;
+        let machine = self.machines.at_mut(at);
         let daemon_gone = machine.life != next.life || machine.engine.is_none();
         match next.what {
-            What::TaskEnds(task, epoch) => self.task_ends(next.node, task, epoch),
+            What::Agenda => self.do_agenda(),
+            What::TaskEnds(task, epoch) => self.task_ends(at, task, epoch),
             What::DialArrives(peer) => {
                 if !daemon_gone {
-                    self.dial_arrives(next.node, peer);
+                    self.dial_arrives(at, peer);
                 }
             }
             _ if daemon_gone => {}
             what if machine.paused > self.now => {
-                let at = machine.paused;
-                self.seq += 1;
-                let queued = Queued {
-                    at,
-                    seq: self.seq,
+                let until = machine.paused;
+                if matches!(what, What::Tick) && machine.wake == Some(next.at) {
+                    machine.wake = Some(until);
+                }
+                self.queue.push(Queued {
+                    at: until,
                     what,
                     ..next
-                };
-                self.queue.push(Reverse(queued));
+                });
             }
-            What::Input(input) => self.feed(next.node, input),
-            What::Tick => self.tick(next.node),
+            What::Frame { from, bytes } => {
+                let from = self.machines.at(from).node;
+                self.feed(at, Input::Frame { from, bytes });
+            }
+            What::Input(input) => self.feed(at, input),
+            What::Sample => {
+                self.push(self.now + SAMPLE, at, What::Sample);
+                let sample = sample(self.machines.at(at));
+                let machine = self.machines.at_mut(at);
+                let known = &mut machine.sampled;
+                if known.0 == sample {
+                    known.1 = known.1.saturating_add(1);
+                } else {
+                    *known = (sample, 0);
+                }
+                // What has been the same for so long is smoothed out: to hear it again changes
+                // nothing.
+                if machine.sampled.1 < SETTLED {
+                    self.feed(at, Input::Sample(sample));
+                }
+            }
+            // Others were overtaken by a sooner deadline; they would only multiply.
+            What::Tick if machine.wake == Some(next.at) => self.tick(at),
+            What::Tick => {}
             What::Synced { saves, after } => {
                 write(&mut machine.disk, saves);
-                self.act(next.node, after);
+                self.act(at, after);
             }
         }
         true
     }
 
-    fn feed(&mut self, node: NodeId, input: Input) {
-        self.record(node, &input);
-        if matches!(input, Input::Sample(_)) {
-            self.push(
-                self.now + SAMPLE,
-                node,
-                What::Input(Input::Sample(HostSample::default())),
-            );
-        }
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
-        let input = match input {
-            Input::Sample(_) => Input::Sample(sample(machine)),
-            input => input,
-        };
+    fn feed(&mut self, at: u32, input: Input) {
+        self.record(at, &input);
+        self.trace.note(self.now, at, &input);
+        let machine = self.machines.at_mut(at);
+        let local = machine.clock.at(self.now);
         let Some(engine) = &mut machine.engine else {
             return;
         };
         let mut fx = Effects::default();
-        engine.handle(self.now, input, &mut fx);
-        engine.tick(self.now, &mut fx);
+        engine.handle(local, input, &mut fx);
+        engine.tick(local, &mut fx);
         self.handled += 1;
-        self.carry_out(node, fx);
-        self.schedule(node);
-        self.check(node);
+        if !fx.is_empty() {
+            self.carry_out(at, fx);
+        }
+        self.schedule(at);
+        self.check(at);
     }
 
-    fn tick(&mut self, node: NodeId) {
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
+    fn tick(&mut self, at: u32) {
+        let now = self.now;
+        let machine = self.machines.at_mut(at);
         machine.wake = None;
+        let local = machine.clock.at(now);
         let Some(engine) = &mut machine.engine else {
             return;
         };
         if engine
             .next_deadline()
-            .is_some_and(|deadline| deadline <= self.now)
+            .is_some_and(|deadline| deadline <= local)
         {
             let mut fx = Effects::default();
-            engine.tick(self.now, &mut fx);
+            engine.tick(local, &mut fx);
             self.handled += 1;
-            self.carry_out(node, fx);
+            self.digest.write_u64(now.as_micros());
+            self.digest.write_u32(at);
+            self.trace.note_tick(now, at);
+            if !fx.is_empty() {
+                self.carry_out(at, fx);
+            }
         }
-        self.schedule(node);
+        self.schedule(at);
     }
 
     /// Queues a tick for the engine's next deadline, unless an earlier one is queued.
-    fn schedule(&mut self, node: NodeId) {
-        let Some(machine) = self.machines.get_mut(&node) else {
-            return;
-        };
+    fn schedule(&mut self, at: u32) {
+        let now = self.now;
+        let machine = self.machines.at_mut(at);
         let Some(engine) = &machine.engine else {
             return;
         };
         let Some(deadline) = engine.next_deadline() else {
             return;
         };
-        let at = deadline.max(self.now);
-        if machine.wake.is_none_or(|wake| wake > at) {
-            machine.wake = Some(at);
-            self.push(at, node, What::Tick);
+        let due = machine.clock.reaches(deadline).max(now);
+        if machine.wake.is_none_or(|wake| wake > due) {
+            machine.wake = Some(due);
+            self.push(due, at, What::Tick);
         }
     }
 
-    fn record(&mut self, node: NodeId, input: &Input) {
-        self.digest.update(self.now.as_micros().to_be_bytes());
-        self.digest.update(node.0);
+    fn record(&mut self, at: u32, input: &Input) {
+        let digest = &mut self.digest;
+        digest.write_u64(self.now.as_micros());
+        digest.write_u32(at);
         match input {
             Input::Frame { from, bytes } => {
-                self.digest.update(from.0);
-                self.digest.update(bytes);
+                digest.write(&from.0[..8]);
+                digest.write(bytes);
             }
-            other => self.digest.update(starling_wire::encode(other)),
+            Input::LinkUp(peer) | Input::LinkDown(peer) => digest.write(&peer.0[..8]),
+            Input::Sample(sample) => {
+                digest.write_u32(sample.cpu_used);
+                digest.write(&<[u8; 4]>::from(sample.pressure));
+            }
+            other => digest.write(&starling_wire::encode(other)),
         }
     }
 }
 
+/// What a machine's daemon advertises.
+fn fixed(index: usize, spec: &case::Machine, truth: &Truth) -> NodeStatic {
+    let platform = truth.platforms.get(usize::from(spec.platform));
+    let mut fixed = NodeStatic {
+        name: spec.name.clone(),
+        platform: platform.cloned().unwrap_or_else(|| "sim".to_owned()),
+        capacity: spec.capacity,
+        addrs: vec![format!("/memory/{index}")],
+        ..NodeStatic::default()
+    };
+    fixed.labels.insert("name".to_owned(), spec.name.clone());
+    fixed.labels.extend(spec.labels.iter().cloned());
+    fixed
+}
+
 /// What the sensors of a machine show: each running task uses what it reserved.
 fn sample(machine: &Machine) -> HostSample {
-    let own: u32 = machine.engine.as_ref().map_or(0, |engine| {
-        engine.held().map(|held| held.reserves.cpu).sum()
-    });
+    let own: u32 = machine
+        .engine
+        .as_ref()
+        .map_or(0, |engine| engine.reserved().cpu);
     HostSample {
         cpu_used: own.saturating_add(machine.foreign_cpu),
         own_cpu_used: own,

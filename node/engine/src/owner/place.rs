@@ -14,7 +14,7 @@ use starling_placement::{
 use starling_wire::jobs::{JobMessage, MAX_TASKS};
 use starling_wire::{Epoch, JobId, NodeId, TaskId, Time};
 
-use super::{Owner, Placing, Timer};
+use super::{Owner, Placing, Timer, tie};
 use crate::effect::{Event, EventKind};
 use crate::engine::Ctx;
 use crate::job::{Job, TaskState};
@@ -246,7 +246,8 @@ impl Owner {
                 task.started = None;
                 task.decision = decision.map(Arc::clone).or_else(|| task.decision.take());
             }
-            self.at.entry(node).or_default().insert(job.task_id(index));
+            let id = job.task_id(index);
+            tie(&mut self.at, &mut self.ties_changed, node, id);
             tasks.push((index, epoch));
         }
         if placing.ready.is_empty() && placing.round.is_none() {

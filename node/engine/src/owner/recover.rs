@@ -6,7 +6,7 @@ use std::time::Duration;
 use starling_wire::jobs::{JobMessage, MAX_TASKS};
 use starling_wire::{Epoch, JobId, NodeId, TaskId};
 
-use super::{Owner, Timer};
+use super::{Owner, Timer, tie};
 use crate::engine::Ctx;
 use crate::job::{Job, JobState, TaskState};
 use crate::saved;
@@ -45,7 +45,8 @@ impl Owner {
                 if matches!(task.state, TaskState::Starting | TaskState::Running)
                     && let Some(node) = task.node
                 {
-                    self.at.entry(node).or_default().insert(job.task_id(index));
+                    let id = job.task_id(index);
+                    tie(&mut self.at, &mut self.ties_changed, node, id);
                 }
             }
             if job.tasks.iter().any(|task| task.halting) {

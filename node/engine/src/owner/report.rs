@@ -6,7 +6,7 @@ use rand::RngExt;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, NodeId, Outcome, Restart, TaskId};
 
-use super::{Owner, Timer};
+use super::{Owner, Timer, tie};
 use crate::effect::{Effect, Event, EventKind};
 use crate::engine::Ctx;
 use crate::job::{JobState, TaskState, bounded};
@@ -198,7 +198,7 @@ impl Owner {
         task.started.get_or_insert(ctx.now);
         ctx.fx.lazy.push(saved::save_task(id, task));
         let halting = task.halting;
-        self.at.entry(from).or_default().insert(id);
+        tie(&mut self.at, &mut self.ties_changed, from, id);
         if let Some(placing) = self.placing.get_mut(&key) {
             placing.ready.remove(&id.index);
             if placing.ready.is_empty() && placing.round.is_none() {
@@ -401,6 +401,7 @@ impl Owner {
     /// A node is dead or has left: its tasks are placed anew.
     pub(crate) fn node_gone(&mut self, node: NodeId, ctx: &mut Ctx<'_>) {
         self.claims.retain(|_, claim| claim.node != node);
+        self.ties_changed = true;
         for id in self.at.remove(&node).unwrap_or_default() {
             let Some(job) = self.jobs.get_mut(&id.job) else {
                 continue;
