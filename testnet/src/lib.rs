@@ -11,5 +11,7 @@
 
 pub mod case;
 pub mod outcome;
+pub mod scenario;
 pub mod sim;
 pub mod truth;
+pub mod workload;
