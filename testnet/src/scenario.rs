@@ -50,7 +50,7 @@ use reader::Table;
 use truth::TruthSpec;
 
 pub use cluster::MOST_MACHINES;
-pub use error::{At, ScenarioError, Within};
+pub use error::{At, Complaint, ScenarioError, Within};
 pub use expect::{Expect, Expectation, METRICS, Op};
 pub use settings::{GossipTable, SimSettings};
 
@@ -314,12 +314,15 @@ fn seeds(root: &Table<'_>) -> Result<RangeInclusive<u64>, ScenarioError> {
         }
         Some((_, value)) => {
             let text = value.text("two numbers, for example \"1..6\"")?;
-            let range = text.split_once("..").and_then(|(from, to)| {
-                let from: u64 = from.trim().parse().ok()?;
-                let to: u64 = to.trim().parse().ok()?;
-                (from < to).then(|| from..=to - 1)
-            });
-            range.ok_or_else(|| value.wrong("is not a range of seeds", RIGHT))
+            seed_range(text).ok_or_else(|| value.wrong("is not a range of seeds", RIGHT))
         }
     }
+}
+
+/// Reads `1..6` as the seeds 1 to 5, as Rust does; nothing if it is not such a range.
+pub fn seed_range(text: &str) -> Option<RangeInclusive<u64>> {
+    let (from, to) = text.split_once("..")?;
+    let from: u64 = from.trim().parse().ok()?;
+    let to: u64 = to.trim().parse().ok()?;
+    (from < to).then(|| from..=to - 1)
 }

@@ -5,12 +5,14 @@
 //! whose door each take chance from streams of their own, so that a change in one leaves the
 //! others as they were.
 
-pub(crate) mod arrivals;
-pub(crate) mod draw;
-pub(crate) mod read;
-pub(crate) mod shape;
+mod arrivals;
+mod detail;
+mod draw;
+mod pick;
+mod read;
+mod shape;
 pub(crate) mod spread;
-pub(crate) mod trace;
+mod trace;
 
 use std::time::Duration;
 

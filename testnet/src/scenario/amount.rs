@@ -80,7 +80,11 @@ pub(crate) fn instead<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         _ if known.is_empty() => "leave it out".to_owned(),
         _ if known.len() > 24 => {
             let some: Vec<&str> = known.iter().take(24).copied().collect();
-            format!("known are {} and {} more", some.join(", "), known.len() - 24)
+            format!(
+                "known are {} and {} more",
+                some.join(", "),
+                known.len() - 24
+            )
         }
         _ => format!("known are {}", known.join(", ")),
     }

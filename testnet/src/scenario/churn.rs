@@ -79,7 +79,9 @@ impl Churn {
             let downtime = table.get("downtime").map(spread).transpose()?;
             churn.downtime = Some(downtime.unwrap_or(Spread::Exponential(30.0)));
         } else if let Some(downtime) = table.get("downtime") {
-            return Err(downtime.at.error("it belongs to `rate`", "write rate = \"20%/min\""));
+            return Err(downtime
+                .at
+                .error("it belongs to `rate`", "write rate = \"20%/min\""));
         }
         if let Some(value) = table.get("failures") {
             churn.failures = failures(&table, &value, base)?;
@@ -124,7 +126,8 @@ impl Churn {
                 return Ok(());
             }
             let problem = format!("more than {MOST_OUTAGES} outages are above the limit");
-            let error = |at: &At| at.error(problem.clone(), "write a lower rate or an earlier `until`");
+            let error =
+                |at: &At| at.error(problem.clone(), "write a lower rate or an earlier `until`");
             self.at.as_ref().map_or(Ok(()), |at| Err(error(at)))
         };
         if let (Some(downtime), true) = (&self.downtime, self.rate > 0.0) {
@@ -166,7 +169,7 @@ fn flap(value: &Value<'_>) -> Result<Flap, ScenarioError> {
     let down = table.need("down", "down = \"2s\"")?;
     every.seconds()?;
     let flap = Flap {
-        who: Who::read(&table)?,
+        who: Who::some(&table)?,
         every: every.time()?,
         down: down.time()?,
     };
@@ -198,7 +201,10 @@ fn failures(
     let down = sheet.column("down_min")?;
     let mut found: Vec<Failure> = Vec::new();
     sheet.each(|row| {
-        if wanted.as_deref().is_some_and(|wanted| row.text(system) != wanted) {
+        if wanted
+            .as_deref()
+            .is_some_and(|wanted| row.text(system) != wanted)
+        {
             return Ok(true);
         }
         let at = minutes(row.text(start)).ok_or_else(|| {
@@ -243,7 +249,11 @@ fn minutes(text: &str) -> Option<f64> {
         return None;
     }
     // Years begin in March, so that the leap day is a year's last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
     let minutes = (days - 719_469) * 1_440 + hour * 60 + minute;
     i32::try_from(minutes).ok().map(f64::from)

@@ -97,8 +97,14 @@ mod tests {
     #[test]
     fn streams_differ_and_repeat() {
         let first = |purpose| Dice::new(7, purpose).unit();
-        assert_eq!(first(Purpose::Homes).to_bits(), first(Purpose::Homes).to_bits());
-        assert_ne!(first(Purpose::Homes).to_bits(), first(Purpose::Churn).to_bits());
+        assert_eq!(
+            first(Purpose::Homes).to_bits(),
+            first(Purpose::Homes).to_bits()
+        );
+        assert_ne!(
+            first(Purpose::Homes).to_bits(),
+            first(Purpose::Churn).to_bits()
+        );
     }
 
     #[test]

@@ -18,7 +18,12 @@ pub struct At {
 /// A scenario that cannot be run. It displays as one line:
 /// `x.toml:12: workload.rate: -3 is negative; write a rate above 0, for example 4.5`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct ScenarioError {
+#[error("{0}")]
+pub struct ScenarioError(Box<Complaint>);
+
+/// The parts of a [`ScenarioError`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
     /// Where in the scenario.
     pub at: At,
     /// Where in the file that the scenario names there, if that one is at fault.
@@ -59,12 +64,12 @@ impl At {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> ScenarioError {
-        ScenarioError {
+        ScenarioError(Box::new(Complaint {
             at: self.clone(),
             within: None,
             problem: problem.into(),
             remedy: remedy.into(),
-        }
+        }))
     }
 
     /// What is wrong in a file that is named here.
@@ -75,17 +80,23 @@ impl At {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> ScenarioError {
-        ScenarioError {
-            within: Some(Within {
-                file: file.to_owned(),
-                line,
-            }),
-            ..self.error(problem, remedy)
-        }
+        let mut error = self.error(problem, remedy);
+        error.0.within = Some(Within {
+            file: file.to_owned(),
+            line,
+        });
+        error
     }
 }
 
-impl fmt::Display for ScenarioError {
+impl ScenarioError {
+    /// Its parts.
+    pub const fn complaint(&self) -> &Complaint {
+        &self.0
+    }
+}
+
+impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.at.file, self.at.line)?;
         if !self.at.key.is_empty() {

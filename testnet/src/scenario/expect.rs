@@ -113,7 +113,9 @@ impl Expect {
                 Unit::Number => value.at_least_zero("a number of at least 0")?,
                 Unit::Flag if op == Op::Equal => f64::from(u8::from(value.flag()?)),
                 Unit::Flag => {
-                    return Err(value.at.error("it is true or false", format!("write {metric} = true")));
+                    return Err(value
+                        .at
+                        .error("it is true or false", format!("write {metric} = true")));
                 }
             };
             expect.metrics.push(Expectation {

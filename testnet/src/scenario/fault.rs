@@ -20,17 +20,40 @@ pub(crate) struct FaultSpec {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Crash { who: Who, tasks: bool },
-    Boot { who: Who },
-    Leave { who: Who },
-    Pause { who: Who, length: Duration },
+    Crash {
+        who: Who,
+        tasks: bool,
+    },
+    Boot {
+        who: Who,
+    },
+    Leave {
+        who: Who,
+    },
+    Pause {
+        who: Who,
+        length: Duration,
+    },
     /// From one side to the other, which is everybody else if nobody is named.
-    Cut { who: Who, to: Option<Who>, one_way: bool },
+    Cut {
+        who: Who,
+        to: Option<Who>,
+        one_way: bool,
+    },
     Heal,
     Loss(f64),
-    SlowDisk { who: Who, factor: f64 },
-    Lie { who: Who, on: bool },
-    Foreign { who: Who, cpu: u32 },
+    SlowDisk {
+        who: Who,
+        factor: f64,
+    },
+    Lie {
+        who: Who,
+        on: bool,
+    },
+    Foreign {
+        who: Who,
+        cpu: u32,
+    },
     CentreDies,
     CentreReturns,
 }
@@ -130,17 +153,23 @@ fn one(table: &Table<'_>) -> Result<FaultSpec, ScenarioError> {
         "leave" => Kind::Leave { who: who()? },
         "pause" => Kind::Pause {
             who: who()?,
-            length: table.need("for", "how long, for example for = \"20s\"")?.time()?,
+            length: table
+                .need("for", "how long, for example for = \"20s\"")?
+                .time()?,
         },
         "cut" => Kind::Cut {
-            who: who()?,
+            who: Who::some(&table)?,
             to: table
                 .table("to", &WHO)?
                 .map(|table| Who::read(&table))
                 .transpose()?,
             one_way: flag("one_way", false)?,
         },
-        "loss" => Kind::Loss(table.need("loss", "the share of frames, loss = 0.2")?.share()?),
+        "loss" => Kind::Loss(
+            table
+                .need("loss", "the share of frames, loss = 0.2")?
+                .share()?,
+        ),
         "slow-disk" => {
             let value = table.need("factor", "how much slower, factor = 20")?;
             let factor = value.above_zero("a factor such as 20")?;
@@ -155,7 +184,7 @@ fn one(table: &Table<'_>) -> Result<FaultSpec, ScenarioError> {
         },
         "foreign" => Kind::Foreign {
             who: who()?,
-            cpu: table.need("cpu", "how much, cpu = 2")?.cpu()?,
+            cpu: table.need("cpu", "how much, cpu = 2")?.some_cpu()?,
         },
         "heal" => Kind::Heal,
         "centre-dies" => Kind::CentreDies,
@@ -210,8 +239,24 @@ impl Who {
         })
     }
 
+    /// Reads which machines a table means, which must say so.
+    pub(crate) fn some(table: &Table<'_>) -> Result<Self, ScenarioError> {
+        let who = Self::read(table)?;
+        if matches!(who.choice, Choice::All) {
+            return Err(table.at.error(
+                "it does not say who is cut off",
+                format!("write one of {}", WHO.join(", ")),
+            ));
+        }
+        Ok(who)
+    }
+
     /// The machines' indices in order; chance decides where only a number was given.
-    pub(crate) fn resolve(&self, fleet: &Fleet, dice: &mut Dice) -> Result<Vec<u32>, ScenarioError> {
+    pub(crate) fn resolve(
+        &self,
+        fleet: &Fleet,
+        dice: &mut Dice,
+    ) -> Result<Vec<u32>, ScenarioError> {
         let n = fleet.machines.len();
         let that = |wanted: &dyn Fn(usize) -> bool| (0..n).filter(|i| wanted(*i)).collect();
         let mut found: Vec<usize> = match &self.choice {
@@ -244,7 +289,8 @@ impl Who {
                     fleet.zones.iter().map(String::as_str).collect(),
                 ),
                 Choice::Group(name) => {
-                    let mut known: Vec<&str> = fleet.groups.iter().flatten().map(String::as_str).collect();
+                    let mut known: Vec<&str> =
+                        fleet.groups.iter().flatten().map(String::as_str).collect();
                     known.dedup();
                     (format!("there is no machine in a group `{name}`"), known)
                 }
@@ -258,7 +304,10 @@ impl Who {
         }
         found.sort_unstable();
         found.dedup();
-        Ok(found.into_iter().filter_map(|i| u32::try_from(i).ok()).collect())
+        Ok(found
+            .into_iter()
+            .filter_map(|i| u32::try_from(i).ok())
+            .collect())
     }
 }
 

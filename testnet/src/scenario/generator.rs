@@ -55,9 +55,8 @@ impl Generator {
                     .map(|n| usize::try_from(n).unwrap_or(usize::MAX))
             })
         };
-        let share = |key: &str, default: f64| {
-            table.get(key).map_or(Ok(default), |value| value.share())
-        };
+        let share =
+            |key: &str, default: f64| table.get(key).map_or(Ok(default), |value| value.share());
         let generator = Self {
             classes: count("classes", 40, 1_000)?,
             platforms: count("platforms", 6, 100)?,
@@ -328,7 +327,13 @@ mod tests {
         assert!((explained / all - 0.6).abs() < 0.02, "{}", explained / all);
         let residual = libm::sqrt((all - explained) / 240.0);
         assert!((residual - 0.2).abs() < 0.02, "{residual}");
-        assert!(truth.speed.iter().flatten().all(|x| (0.0..=1.0).contains(x)));
+        assert!(
+            truth
+                .speed
+                .iter()
+                .flatten()
+                .all(|x| (0.0..=1.0).contains(x))
+        );
     }
 
     #[test]

@@ -85,7 +85,10 @@ pub(crate) fn functionbench(at: &At, path: &Path) -> Result<Truth, ScenarioError
     sheet.each(|row| {
         let millis = row.number(duration)?;
         if millis <= 0.0 {
-            return Err(row.error("duration_ms: 0 is no duration", "write milliseconds above 0"));
+            return Err(row.error(
+                "duration_ms: 0 is no duration",
+                "write milliseconds above 0",
+            ));
         }
         let platform = names.platform(row.text(node));
         cells.push((names.index(row.text(function)), platform, 1.0 / millis));
@@ -127,10 +130,13 @@ impl Names {
 }
 
 fn position(names: &mut Vec<String>, name: &str) -> usize {
-    names.iter().position(|other| other == name).unwrap_or_else(|| {
-        names.push(name.to_owned());
-        names.len() - 1
-    })
+    names
+        .iter()
+        .position(|other| other == name)
+        .unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        })
 }
 
 /// Each class's best platform gets speed 1.

@@ -43,7 +43,10 @@ pub(crate) fn read(
         loss: share("loss")?,
         duplication: share("duplication")?,
         reordering: share("reordering")?,
-        bandwidth: table.get("bandwidth").map(|value| value.memory()).transpose()?,
+        bandwidth: table
+            .get("bandwidth")
+            .map(|value| value.disk())
+            .transpose()?,
     };
     let period = match table.get("gossip_period") {
         None => usual,
@@ -60,7 +63,15 @@ fn latency(value: &Value<'_>, cluster: &Cluster, base: &Path) -> Result<Latency,
         return simple(value);
     }
     let table = value.table(&[
-        "uniform", "median", "sigma", "within", "between", "zones", "matrix", "rtt_matrix", "unit",
+        "uniform",
+        "median",
+        "sigma",
+        "within",
+        "between",
+        "zones",
+        "matrix",
+        "rtt_matrix",
+        "unit",
         "jitter",
     ])?;
     let kinds = ["uniform", "median", "within", "zones", "rtt_matrix"];
@@ -69,7 +80,13 @@ fn latency(value: &Value<'_>, cluster: &Cluster, base: &Path) -> Result<Latency,
             let table = table.only(&["within", "between"])?;
             let between = table.need("between", "between = \"20ms\"")?;
             let (within, between) = (simple(&within)?, simple(&between)?);
-            let pick = |same: bool| if same { within.clone() } else { between.clone() };
+            let pick = |same: bool| {
+                if same {
+                    within.clone()
+                } else {
+                    between.clone()
+                }
+            };
             let all = 0..cluster.zones.len();
             let row = |from| all.clone().map(|to| pick(from == to)).collect();
             Ok(Latency::Zones(all.clone().map(row).collect()))
@@ -78,7 +95,11 @@ fn latency(value: &Value<'_>, cluster: &Cluster, base: &Path) -> Result<Latency,
         Some(("rtt_matrix", file)) => {
             let table = table.only(&["rtt_matrix", "unit", "jitter"])?;
             let unit = table.get("unit");
-            let factor = match unit.as_ref().map(|value| value.text("\"ms\" or \"s\"")).transpose()? {
+            let factor = match unit
+                .as_ref()
+                .map(|value| value.text("\"ms\" or \"s\""))
+                .transpose()?
+            {
                 None | Some("ms") => 1e-3,
                 Some("s") => 1.0,
                 Some(_) => {
@@ -115,7 +136,10 @@ fn simple(value: &Value<'_>) -> Result<Latency, ScenarioError> {
         Some((_, median)) => Ok(Latency::LogNormal {
             median: median.time()?,
             sigma: table
-                .need("sigma", "the standard deviation of the logarithm, for example 0.2")?
+                .need(
+                    "sigma",
+                    "the standard deviation of the logarithm, for example 0.2",
+                )?
                 .at_least_zero("0.2")?,
         }),
         None => Err(table.at.error(
@@ -173,7 +197,11 @@ fn matrix(at: &At, path: &Path, factor: f64) -> Result<Vec<Vec<Duration>>, Scena
         for (column, cell) in row.cells().enumerate() {
             let cell = cell.trim();
             let unknown = cell.is_empty() || cell.eq_ignore_ascii_case("nan");
-            cells.push(if unknown { None } else { Some(row.parse(column, cell)?) });
+            cells.push(if unknown {
+                None
+            } else {
+                Some(row.parse(column, cell)?)
+            });
         }
         if let Some(first) = rows.first()
             && first.len() != cells.len()
@@ -199,12 +227,19 @@ fn matrix(at: &At, path: &Path, factor: f64) -> Result<Vec<Vec<Duration>>, Scena
     }
     let mut filled = Vec::new();
     for (i, row) in rows.iter().enumerate() {
-        let mut known: Vec<f64> = (0..side).filter(|j| *j != i).filter_map(|j| row[j]).collect();
+        let mut known: Vec<f64> = (0..side)
+            .filter(|j| *j != i)
+            .filter_map(|j| row[j])
+            .collect();
         known.sort_by(f64::total_cmp);
         let least = known.first().copied().or(row[i]).unwrap_or(0.0);
         let median = known.get(known.len() / 2).copied().unwrap_or(least);
         let cell = |j: usize| {
-            let rtt = if i == j { least } else { row[j].unwrap_or(median) };
+            let rtt = if i == j {
+                least
+            } else {
+                row[j].unwrap_or(median)
+            };
             amount::seconds(rtt * factor).ok_or_else(|| {
                 let problem = format!("a round trip of {rtt} is absurdly long");
                 at.error_within(path, lines.get(i).copied(), problem, "check `unit`")

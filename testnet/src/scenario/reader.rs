@@ -155,7 +155,11 @@ impl<'a> Table<'a> {
         list.into_iter().map(|item| item.table(known)).collect()
     }
 
-    fn value(&self, name: &Spanned<toml::de::DeString<'a>>, value: &'a Spanned<DeValue<'a>>) -> Value<'a> {
+    fn value(
+        &self,
+        name: &Spanned<toml::de::DeString<'a>>,
+        value: &'a Spanned<DeValue<'a>>,
+    ) -> Value<'a> {
         let line = line_of(self.text, &name.span());
         Value {
             at: self.at.child(line, name.get_ref()),
@@ -181,8 +185,7 @@ impl<'a> Value<'a> {
 
     /// What is wrong with the value, and what would be right.
     pub(crate) fn wrong(&self, problem: &str, remedy: &str) -> ScenarioError {
-        self.at
-            .error(format!("{} {problem}", self.shown()), remedy)
+        self.at.error(format!("{} {problem}", self.shown()), remedy)
     }
 
     pub(crate) const fn is_text(&self) -> bool {
@@ -244,7 +247,7 @@ impl<'a> Value<'a> {
     }
 
     /// A list of exactly two.
-    pub(crate) fn two(&self, example: &str) -> Read<[Value<'a>; 2]> {
+    pub(crate) fn two(&self, example: &str) -> Read<[Self; 2]> {
         let list = self.list()?;
         <[Self; 2]>::try_from(list)
             .map_err(|_| self.wrong("has not two values", &format!("write {example}")))
@@ -259,9 +262,9 @@ impl<'a> Value<'a> {
     /// A finite number.
     pub(crate) fn number(&self, example: &str) -> Read<f64> {
         let number = match self.inner {
-            DeValue::Integer(number) => {
-                i64::from_str_radix(number.as_str(), number.radix()).map(as_float).ok()
-            }
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map(as_float)
+                .ok(),
             DeValue::Float(number) => number.as_str().parse().ok(),
             _ => None,
         };
@@ -311,7 +314,11 @@ impl<'a> Value<'a> {
             return Err(self.wrong("is too large", &remedy));
         };
         if number < i128::from(least) {
-            let problem = if number < 0 { "is negative" } else { "is too few" };
+            let problem = if number < 0 {
+                "is negative"
+            } else {
+                "is too few"
+            };
             return Err(self.wrong(problem, &remedy));
         }
         u64::try_from(number)
@@ -322,7 +329,8 @@ impl<'a> Value<'a> {
 
     /// A length of time with its unit.
     pub(crate) fn time(&self) -> Read<Duration> {
-        const RIGHT: &str = "write a time with its unit, for example \"90.6s\", \"0.5ms\" or \"10m\"";
+        const RIGHT: &str =
+            "write a time with its unit, for example \"90.6s\", \"0.5ms\" or \"10m\"";
         let DeValue::String(text) = self.inner else {
             return Err(self.wrong("has no unit", RIGHT));
         };
@@ -333,7 +341,10 @@ impl<'a> Value<'a> {
     pub(crate) fn seconds(&self) -> Read<f64> {
         let time = self.time()?;
         if time.is_zero() {
-            return Err(self.wrong("is nothing at all", "write a time above 0, for example \"1s\""));
+            return Err(self.wrong(
+                "is nothing at all",
+                "write a time above 0, for example \"1s\"",
+            ));
         }
         Ok(time.as_secs_f64())
     }
@@ -341,6 +352,12 @@ impl<'a> Value<'a> {
     /// CPU in millicores.
     pub(crate) fn cpu(&self) -> Read<u32> {
         self.quantity(Quantity::cpu_millis)
+    }
+
+    /// CPU in millicores, which may be none.
+    pub(crate) fn some_cpu(&self) -> Read<u32> {
+        let none = !self.is_text() && self.number("cores, for example 2")? == 0.0;
+        if none { Ok(0) } else { self.cpu() }
     }
 
     /// Memory in bytes.

@@ -48,7 +48,13 @@ impl Default for SimSettings {
 
 impl SimSettings {
     pub(crate) fn read(root: &Table<'_>) -> Result<Self, ScenarioError> {
-        let known = ["sample", "settle", "view_limit", "gossip_table", "check_every"];
+        let known = [
+            "sample",
+            "settle",
+            "view_limit",
+            "gossip_table",
+            "check_every",
+        ];
         let mut settings = Self::default();
         let Some(table) = root.table("sim", &known)? else {
             return Ok(settings);

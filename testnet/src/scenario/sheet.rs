@@ -136,14 +136,21 @@ impl Sheet {
         self.reader.read_record(record).map_err(|error| {
             let line = Some(error.position().map_or(line, csv::Position::line));
             match error.kind() {
-                csv::ErrorKind::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    self.error(line, "it ends in the middle of its compressed data", CUT_SHORT)
-                }
+                csv::ErrorKind::Io(error) if error.kind() == ErrorKind::UnexpectedEof => self
+                    .error(
+                        line,
+                        "it ends in the middle of its compressed data",
+                        CUT_SHORT,
+                    ),
                 csv::ErrorKind::Io(error) => {
                     let problem = format!("it cannot be read: {error}");
                     self.error(line, &problem, "write the path of a .csv or .csv.gz file")
                 }
-                _ => self.error(line, "it is not text", "write the path of a .csv or .csv.gz file"),
+                _ => self.error(
+                    line,
+                    "it is not text",
+                    "write the path of a .csv or .csv.gz file",
+                ),
             }
         })
     }

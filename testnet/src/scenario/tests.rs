@@ -32,7 +32,8 @@ fn example(name: &str) -> PathBuf {
 
 /// A scenario of a few lines: `rest` follows a name and a cluster of ten machines of one core.
 pub(super) fn small(rest: &str) -> Result<Scenario, ScenarioError> {
-    let text = format!("name = \"x\"\n[cluster]\n[[cluster.machines]]\ncount = 10\ncpu = 1\n{rest}");
+    let text =
+        format!("name = \"x\"\n[cluster]\n[[cluster.machines]]\ncount = 10\ncpu = 1\n{rest}");
     parse(&text, "scenarios/x.toml", Path::new(""))
 }
 
@@ -52,7 +53,10 @@ fn every_example_draws_a_case_in_order() {
         assert!(!case.jobs.is_empty(), "{name}");
         assert!(case.jobs.is_sorted_by_key(|job| job.at), "{name}");
         assert!(case.faults.is_sorted_by_key(|fault| fault.at), "{name}");
-        assert!(case.warmup < case.measured_until && case.measured_until < case.end, "{name}");
+        assert!(
+            case.warmup < case.measured_until && case.measured_until < case.end,
+            "{name}"
+        );
         let groups = scenario.groups();
         for job in &case.jobs {
             let home = &case.machines[job.home as usize];
@@ -112,16 +116,31 @@ fn the_same_seed_draws_the_same_case() {
 fn a_load_is_met_over_a_long_draw() {
     for (rest, capacity) in [
         ("duration = { exponential = \"1s\" }", 10.0),
-        ("duration = { exponential = \"1s\" }\nneed = { cpu = \"500m\" }", 20.0),
-        ("tasks = { geometric = 4 }\nduration = { median = \"1s\", sigma = 1 }", 10.0),
-        ("duration = { pareto = \"100ms\", alpha = 1.5, most = \"30s\" }", 10.0),
+        (
+            "duration = { exponential = \"1s\" }\nneed = { cpu = \"500m\" }",
+            20.0,
+        ),
+        (
+            "tasks = { geometric = 4 }\nduration = { median = \"1s\", sigma = 1 }",
+            10.0,
+        ),
+        (
+            "duration = { pareto = \"100ms\", alpha = 1.5, most = \"30s\" }",
+            10.0,
+        ),
         (
             "tasks = 20\nper = \"job\"\nwithin = 0.3\nduration = { uniform = [\"0.1s\", \"0.3s\"] }",
             10.0,
         ),
-        ("shape = { name = \"yahoo\", size_scale = 0.0001, tasks_at_most = 50 }", 10.0),
+        (
+            "shape = { name = \"yahoo\", size_scale = 0.0001, tasks_at_most = 50 }",
+            10.0,
+        ),
     ] {
-        let scenario = small(&format!("[workload]\nload = 0.9\nlength = \"2000s\"\n{rest}\n")).unwrap();
+        let scenario = small(&format!(
+            "[workload]\nload = 0.9\nlength = \"2000s\"\n{rest}\n"
+        ))
+        .unwrap();
         let load = work(&scenario.case(3).unwrap().jobs) / (capacity * 2_000.0);
         assert!((load / 0.9 - 1.0).abs() < 0.05, "{rest}: {load}");
     }
@@ -151,7 +170,8 @@ fn a_load_counts_the_speed_of_classes_where_they_run() {
 #[test]
 fn the_pace_does_not_shift_the_sizes() {
     let draw = |rest: &str| {
-        let text = format!("[workload]\nduration = {{ exponential = \"1s\" }}\njobs = 50\n{rest}\n");
+        let text =
+            format!("[workload]\nduration = {{ exponential = \"1s\" }}\njobs = 50\n{rest}\n");
         let jobs = small(&text).unwrap().case(2).unwrap().jobs;
         let tasks: Vec<_> = jobs.iter().map(|job| job.tasks.clone()).collect();
         (jobs.last().unwrap().at, tasks)
@@ -189,7 +209,10 @@ fn warm_up_and_cool_down_frame_what_is_measured() {
     .unwrap();
     let case = scenario.case(1).unwrap();
     let last = case.jobs.last().unwrap().at;
-    assert!(last > Duration::from_secs(85) && last < Duration::from_secs(90), "{last:?}");
+    assert!(
+        last > Duration::from_secs(85) && last < Duration::from_secs(90),
+        "{last:?}"
+    );
     let measured = case.jobs.iter().filter(|job| case.is_measured(job)).count();
     assert!((530..670).contains(&measured), "{measured}");
     assert_eq!(case.measured_until, Duration::from_secs(80));
@@ -200,7 +223,10 @@ fn groups_of_machines_keep_their_parts() {
     let scenario = load(&example("homelab")).unwrap();
     let names = |nodes| -> Vec<String> {
         let case = scenario.with_nodes(nodes).unwrap().case(1).unwrap();
-        case.machines.into_iter().map(|machine| machine.name).collect()
+        case.machines
+            .into_iter()
+            .map(|machine| machine.name)
+            .collect()
     };
     assert_eq!(names(5), ["pi0", "pi1", "pi2", "pi3", "server"]);
     let ten = names(10);

@@ -13,11 +13,22 @@ use crate::case::{Fault, FaultKind};
 
 /// A step of the timeline. A step that belongs to an earlier one carries its number.
 enum Step {
-    Down { id: usize, what: FaultKind },
+    Down {
+        id: usize,
+        what: FaultKind,
+    },
     /// Those that the step `id` brought down come back; everybody named, without one.
-    Up { id: Option<usize>, machines: Vec<u32> },
-    Cut { id: usize, what: FaultKind },
-    Mend { id: usize },
+    Up {
+        id: Option<usize>,
+        machines: Vec<u32>,
+    },
+    Cut {
+        id: usize,
+        what: FaultKind,
+    },
+    Mend {
+        id: usize,
+    },
     Other(FaultKind),
 }
 
@@ -156,7 +167,12 @@ fn add(
         Kind::SlowDisk { who, factor } => {
             let machines = who.resolve(fleet, dice)?;
             let slow = |machines, factor| FaultKind::SlowDisk { machines, factor };
-            steps.pair(at, length, slow(machines.clone(), *factor), slow(machines, 1.0));
+            steps.pair(
+                at,
+                length,
+                slow(machines.clone(), *factor),
+                slow(machines, 1.0),
+            );
         }
         Kind::Lie { who, on } => {
             let machines = who.resolve(fleet, dice)?;
@@ -200,7 +216,9 @@ fn cut(from: &[u32], to: &[u32], one_way: bool) -> FaultKind {
 /// Everybody who is not named.
 fn others(named: &[u32], fleet: &Fleet) -> Vec<u32> {
     let count = u32::try_from(fleet.machines.len()).unwrap_or(u32::MAX);
-    (0..count).filter(|i| named.binary_search(i).is_err()).collect()
+    (0..count)
+        .filter(|i| named.binary_search(i).is_err())
+        .collect()
 }
 
 /// Goes through the steps in time and keeps what changes anything.
@@ -219,7 +237,8 @@ fn settle(steps: Steps, fleet: &Fleet) -> Vec<Fault> {
     for (at, step) in steps {
         match step {
             Step::Down { id, mut what } => {
-                if let FaultKind::Crash { machines, .. } | FaultKind::Leave { machines } = &mut what {
+                if let FaultKind::Crash { machines, .. } | FaultKind::Leave { machines } = &mut what
+                {
                     machines.retain(|machine| {
                         let state = &mut down[*machine as usize];
                         let was_up = state.is_none();

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
+use super::amount;
 use super::error::ScenarioError;
 use super::generator::{self, Generator};
 use super::measured;
 use super::reader::{Table, Value};
-use super::amount;
 use crate::case::Beliefs;
 use crate::truth::{Contention, RESOURCES, Truth};
 
@@ -132,7 +132,9 @@ fn written(table: &Table<'_>, noise: f64) -> Result<Truth, ScenarioError> {
     let (mut feel, mut press) = (Vec::new(), Vec::new());
     for class in table.tables("classes", &["name", "speed", "sensitivity", "pressure"])? {
         truth.classes.push(new_name(&class, &truth.classes)?);
-        truth.speed.push(speeds(&class, &truth.platforms, &general)?);
+        truth
+            .speed
+            .push(speeds(&class, &truth.platforms, &general)?);
         feel.push(vector(&class, "sensitivity")?);
         press.push(vector(&class, "pressure")?);
     }

@@ -20,7 +20,9 @@ pub(crate) enum Arrivals {
     /// Hyper-exponential: with the chance `p` a gap of rate `2 p`, else one of rate `2 (1 - p)`, so
     /// that bursts and lulls take equal time (balanced means, Morse 1958). Its coefficient of
     /// variation is met exactly in the limit.
-    Bursty { p: f64 },
+    Bursty {
+        p: f64,
+    },
     /// The gaps of a trace over and over.
     Traced {
         gaps: Vec<f64>,
@@ -30,8 +32,8 @@ pub(crate) enum Arrivals {
 }
 
 impl Arrivals {
-    pub(crate) fn read(table: &Table<'_>, base: &Path) -> Result<Self, ScenarioError> {
-        let Some(value) = table.get("arrivals") else {
+    pub(crate) fn read(workload: &Table<'_>, base: &Path) -> Result<Self, ScenarioError> {
+        let Some(value) = workload.get("arrivals") else {
             return Ok(Self::Poisson);
         };
         if !value.is_table() {
@@ -64,6 +66,14 @@ impl Arrivals {
             }
             Some((_, file)) => {
                 let scale = table.get("scale");
+                if let (Some(scale), Some((pace, _))) =
+                    (&scale, workload.one_of_any(&["load", "rate"]))
+                {
+                    return Err(scale.at.error(
+                        format!("`{pace}` says how fast they come"),
+                        "leave one of them out",
+                    ));
+                }
                 let scale = scale.map_or(Ok(1.0), |value| value.above_zero("0.1"))?;
                 let path = file.path(base)?;
                 let times = trace::arrivals(&file.at, &path, &wanted(&table)?)?;
@@ -83,7 +93,10 @@ impl Arrivals {
                     mean: mean * scale,
                 })
             }
-            None => Err(table.at.error("it says no arrivals", "write { cov = 5 } or { trace = \"..\" }")),
+            None => Err(table.at.error(
+                "it says no arrivals",
+                "write { cov = 5 } or { trace = \"..\" }",
+            )),
         }
     }
 
@@ -123,7 +136,8 @@ pub(crate) fn wanted(table: &Table<'_>) -> Result<Wanted, ScenarioError> {
         }
     }
     if let Some(part) = table.get("part") {
-        let [from, to]: [Value<'_>; 2] = part.two("two shares of the time, for example [0, 0.5]")?;
+        let [from, to]: [Value<'_>; 2] =
+            part.two("two shares of the time, for example [0, 0.5]")?;
         let (start, end) = (from.share()?, to.share()?);
         if end <= start {
             return Err(to.wrong("is not above the first", "write for example [0, 0.5]"));

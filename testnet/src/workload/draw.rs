@@ -5,10 +5,11 @@ use std::time::Duration;
 use starling_placement::Resources;
 
 use super::arrivals::Arrivals;
+use super::pick::{ClassDice, Homes};
 use super::shape::{MEMORY_PER_CORE, Population};
 use super::spread::Spread;
 use super::trace::{MOST_TASKS, Traced};
-use super::{Classes, Drawn, Home, Pace, Source, Workload};
+use super::{Classes, Drawn, Pace, Source, Workload};
 use crate::case::{Job, Machine, SERVICE};
 use crate::scenario::amount;
 use crate::scenario::cluster::Fleet;
@@ -78,7 +79,11 @@ impl Workload {
     /// For how long jobs are submitted, if the scenario says so.
     fn window(&self) -> Option<Duration> {
         let length = self.length?;
-        Some(self.warmup.saturating_add(length).saturating_add(self.cooldown))
+        Some(
+            self.warmup
+                .saturating_add(length)
+                .saturating_add(self.cooldown),
+        )
     }
 
     fn draw_jobs(
@@ -109,8 +114,10 @@ impl Workload {
             if until.is_some_and(|until| now >= until) {
                 break;
             }
-            let at = amount::seconds(now)
-                .ok_or_else(|| self.pace_at.error("the jobs never end", "write a higher rate"))?;
+            let at = amount::seconds(now).ok_or_else(|| {
+                self.pace_at
+                    .error("the jobs never end", "write a higher rate")
+            })?;
             let population = &populations[sizes.weighted(&shares)];
             let works = works(population, &mut sizes);
             let need = match &cores {
@@ -160,12 +167,18 @@ impl Workload {
         let (mut jobs, mut tasks, mut offered) = (Vec::new(), 0, 0.0);
         for (i, traced) in traced.iter().take(self.jobs).enumerate() {
             let drawn = dice.draw();
-            let own = classes.as_ref().filter(|_| matches!(self.class, Classes::Traced));
+            let own = classes
+                .as_ref()
+                .filter(|_| matches!(self.class, Classes::Traced));
             let class = own.map_or(drawn, |own| own[i]);
             // What took a while at the measured speed is so much work at speed 1.
             let speed = measured_on.map_or(1.0, |platform| scene.truth.alone(class, platform));
             let scale = size_scale * speed;
-            let works: Vec<f64> = traced.tasks.iter().map(|s| (s * scale).max(SHORTEST)).collect();
+            let works: Vec<f64> = traced
+                .tasks
+                .iter()
+                .map(|s| (s * scale).max(SHORTEST))
+                .collect();
             tasks += works.len();
             if tasks > self.limit {
                 break;
@@ -174,7 +187,11 @@ impl Workload {
                 Some(need) if from_trace => limited(need, largest),
                 _ => self.need(),
             };
-            let each = if from_trace { f64::from(need.cpu) / 1_000.0 } else { 1.0 };
+            let each = if from_trace {
+                f64::from(need.cpu) / 1_000.0
+            } else {
+                1.0
+            };
             offered += works.iter().sum::<f64>() * each;
             let job = Job {
                 at: Duration::ZERO,
@@ -210,7 +227,8 @@ impl Workload {
                 break;
             }
             job.at = amount::seconds(at).ok_or_else(|| {
-                self.pace_at.error("the trace takes for ever", "write a smaller scale of time")
+                self.pace_at
+                    .error("the trace takes for ever", "write a smaller scale of time")
             })?;
             kept.push(job);
         }
@@ -227,9 +245,10 @@ impl Workload {
     ) -> Result<f64, ScenarioError> {
         match self.pace {
             Pace::Rate(rate) => Ok(rate),
-            Pace::Own => arrivals
-                .own_rate()
-                .ok_or_else(|| self.at.error("nothing says how many jobs come", "write a `load`")),
+            Pace::Own => arrivals.own_rate().ok_or_else(|| {
+                self.at
+                    .error("nothing says how many jobs come", "write a `load`")
+            }),
             Pace::Load(load) => {
                 let shares: f64 = populations.iter().map(|one| one.share).sum();
                 let work: f64 = populations.iter().map(|one| one.share * one.work()).sum();
@@ -254,7 +273,10 @@ impl Workload {
         let mean = |machine: &Machine| {
             let platform = usize::from(machine.platform);
             let speeds = weights.iter().zip(&scene.truth.speed);
-            speeds.map(|(weight, row)| weight * row[platform]).sum::<f64>() / total
+            speeds
+                .map(|(weight, row)| weight * row[platform])
+                .sum::<f64>()
+                / total
         };
         let up = scene.fleet.machines.iter().filter(|machine| machine.up);
         let capacity: f64 = up
@@ -327,7 +349,9 @@ const NOWHERE_REMEDY: &str = "write a smaller need, or larger machines";
 fn works(population: &Population, dice: &mut Dice) -> Vec<f64> {
     let count = population.tasks.draw_count(dice);
     // One more than the limit is enough to be refused.
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_TASKS + 1);
+    let count = usize::try_from(count)
+        .unwrap_or(usize::MAX)
+        .min(MOST_TASKS + 1);
     let typical = population.duration.draw(dice);
     let mut one = |i: usize| {
         let work = if population.per_task && i > 0 {
@@ -369,85 +393,10 @@ fn limited((cores, memory): (f64, f64), largest: &Machine) -> Resources {
 }
 
 fn fits_somewhere(fleet: &Fleet, need: &Resources) -> bool {
-    fleet.machines.iter().any(|machine| need.fits(&machine.capacity))
-}
-
-/// Draws classes.
-struct ClassDice {
-    sums: Vec<f64>,
-    dice: Dice,
-}
-
-impl ClassDice {
-    fn new(weights: &[f64], scene: Scene<'_>) -> Self {
-        Self {
-            sums: running_sums(weights.iter().copied()),
-            dice: Dice::new(scene.seed, Purpose::Classes),
-        }
-    }
-
-    fn draw(&mut self) -> u16 {
-        u16::try_from(self.dice.weighted(&self.sums)).unwrap_or(u16::MAX)
-    }
-}
-
-/// Draws the machines at which jobs are submitted; only those that are up from the start.
-struct Homes {
-    machines: Vec<u32>,
-    sums: Vec<f64>,
-    dice: Dice,
-}
-
-impl Homes {
-    fn new(home: &Home, scene: Scene<'_>, purpose: Purpose) -> Result<Self, ScenarioError> {
-        let fleet = scene.fleet;
-        let zone = match home {
-            Home::Zone(at, name) => {
-                let found = fleet.zones.iter().position(|zone| zone == name);
-                let known = fleet.zones.iter().map(String::as_str);
-                Some(found.ok_or_else(|| {
-                    at.error(
-                        format!("there is no zone `{name}`"),
-                        amount::instead(name, known),
-                    )
-                })?)
-            }
-            _ => None,
-        };
-        let wanted = |machine: &Machine| match home {
-            Home::Random | Home::Weighted => machine.up,
-            Home::Machine(_, name) => machine.name == *name,
-            Home::Zone(..) => machine.up && zone == Some(usize::from(machine.zone)),
-        };
-        let machines: Vec<u32> = (0..)
-            .zip(&fleet.machines)
-            .filter(|(_, machine)| wanted(machine))
-            .map(|(i, _)| i)
-            .collect();
-        if machines.is_empty()
-            && let Home::Machine(at, name) | Home::Zone(at, name) = home
-        {
-            let known = fleet.machines.iter().map(|machine| machine.name.as_str());
-            return Err(at.error(
-                format!("there is no machine `{name}` that is up"),
-                amount::instead(name, known),
-            ));
-        }
-        let weight = |i: &u32| match home {
-            Home::Weighted => f64::from(fleet.machines[*i as usize].capacity.cpu),
-            _ => 1.0,
-        };
-        Ok(Self {
-            sums: running_sums(machines.iter().map(weight)),
-            machines,
-            dice: Dice::new(scene.seed, purpose),
-        })
-    }
-
-    fn draw(&mut self) -> u32 {
-        let i = self.dice.weighted(&self.sums);
-        self.machines.get(i).copied().unwrap_or(0)
-    }
+    fleet
+        .machines
+        .iter()
+        .any(|machine| need.fits(&machine.capacity))
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -14,12 +14,23 @@ pub(crate) enum Spread {
     /// Whole numbers from 1, by their mean.
     Geometric(f64),
     Uniform(f64, f64),
-    LogNormal { median: f64, sigma: f64 },
+    LogNormal {
+        median: f64,
+        sigma: f64,
+    },
     /// From `least` up, at most `most`; falls off with the power `alpha`.
-    Pareto { least: f64, alpha: f64, most: Option<f64> },
+    Pareto {
+        least: f64,
+        alpha: f64,
+        most: Option<f64>,
+    },
     /// Log-linear between quantiles `(share below, value)`, the first at 0 and the last at 1.
     Quantiles(Vec<(f64, f64)>),
-    Mixture { long_share: f64, short: Box<Self>, long: Box<Self> },
+    Mixture {
+        long_share: f64,
+        short: Box<Self>,
+        long: Box<Self>,
+    },
 }
 
 const KEYS: [&str; 11] = [
@@ -90,7 +101,10 @@ impl Spread {
             "median" => Self::LogNormal {
                 median: unit(&amount)?,
                 sigma: table
-                    .need("sigma", "the standard deviation of the logarithm, for example 0.5")?
+                    .need(
+                        "sigma",
+                        "the standard deviation of the logarithm, for example 0.5",
+                    )?
                     .at_least_zero("0.5")?,
             },
             "pareto" => {
@@ -126,7 +140,9 @@ impl Spread {
                     &table.need("long", "how the long ones spread")?,
                     unit,
                 )?),
-                long_share: table.need("long_share", "their share, for example 0.05")?.share()?,
+                long_share: table
+                    .need("long_share", "their share, for example 0.05")?
+                    .share()?,
             },
             _ => Self::Fixed(unit(&amount)?),
         })

@@ -43,9 +43,22 @@ pub(crate) struct Traced {
 
 /// How the work of a row is written.
 enum Form {
-    Jobs { count: usize, durations: usize },
-    Dodoor { duration: usize, cores: usize, memory: usize, kind: usize, mode: usize },
-    Pods { duration: usize, cpu: usize, memory: usize },
+    Jobs {
+        count: usize,
+        durations: usize,
+    },
+    Dodoor {
+        duration: usize,
+        cores: usize,
+        memory: usize,
+        kind: usize,
+        mode: usize,
+    },
+    Pods {
+        duration: usize,
+        cpu: usize,
+        memory: usize,
+    },
     Plain {
         duration: usize,
         tasks: Option<usize>,
@@ -128,7 +141,10 @@ fn read(
     let mut found: Vec<Traced> = Vec::new();
     let mut tasks = 0;
     sheet.each(|row| {
-        if filter.iter().any(|(column, text)| row.text(*column) != *text) {
+        if filter
+            .iter()
+            .any(|(column, text)| row.text(*column) != *text)
+        {
             return Ok(true);
         }
         let now = row.number(time)? * unit;
@@ -151,11 +167,16 @@ fn read(
         found.push(job);
         Ok(true)
     })?;
-    if let (Some((from, to)), Some(first), Some(last)) = (wanted.part, found.first(), found.last()) {
+    if let (Some((from, to)), Some(first), Some(last)) = (wanted.part, found.first(), found.last())
+    {
         let (start, span) = (first.at, last.at - first.at);
         // The last row belongs to a part that goes to the end.
         let inside = |job: &Traced| {
-            let share = if span > 0.0 { (job.at - start) / span } else { 0.0 };
+            let share = if span > 0.0 {
+                (job.at - start) / span
+            } else {
+                0.0
+            };
             share >= from && (share < to || to >= 1.0)
         };
         found.retain(inside);
@@ -243,7 +264,11 @@ impl Form {
                 }
                 job.tasks = vec![row.number(*duration)?; count];
                 if let Some((cpu, memory)) = need {
-                    let memory = if *memory == usize::MAX { 0.0 } else { row.number(*memory)? };
+                    let memory = if *memory == usize::MAX {
+                        0.0
+                    } else {
+                        row.number(*memory)?
+                    };
                     job.need = Some((row.number(*cpu)?, memory));
                 }
                 job.class = class.map(|column| row.text(column).to_owned());

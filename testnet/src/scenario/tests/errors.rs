@@ -67,7 +67,10 @@ fn numbers_out_of_range_are_refused() {
 #[test]
 fn names_that_do_not_exist_are_refused() {
     let truth = "platform = \"b\"\n[[truth.platforms]]\nname = \"a\"\n";
-    expect(truth, "6: cluster.machines[0].platform: there is no platform `b`; known are a");
+    expect(
+        truth,
+        "6: cluster.machines[0].platform: there is no platform `b`; known are a",
+    );
     expect(
         &format!("{WORK}class = \"web\"\n"),
         "10: workload.class: there is no class `web`; known are any",
@@ -83,7 +86,7 @@ fn names_that_do_not_exist_are_refused() {
     );
     expect(
         &format!("{WORK}home = \"n99\"\n"),
-        "10: workload.home: there is no machine `n99` that is up; did you mean `n0`?",
+        "10: workload.home: there is no machine `n99`; did you mean `n9`?",
     );
 }
 
@@ -122,7 +125,9 @@ fn policies_are_checked_by_those_who_know_them() {
     let scenario = parse(text, "x.toml", Path::new("")).unwrap();
     let known = |name: &str| match name {
         "starling" => Ok(()),
-        _ => Err(format!("there is no policy `{name}`; known are starling, p2c")),
+        _ => Err(format!(
+            "there is no policy `{name}`; known are starling, p2c"
+        )),
     };
     assert_eq!(
         scenario.check_policies(known).unwrap_err().to_string(),
@@ -155,7 +160,11 @@ fn a_load_that_cannot_be_computed_is_refused() {
 
 #[test]
 fn empty_and_oversized_scenarios_are_refused() {
-    let parsed = |text: &str| parse(text, "x.toml", Path::new("")).unwrap_err().to_string();
+    let parsed = |text: &str| {
+        parse(text, "x.toml", Path::new(""))
+            .unwrap_err()
+            .to_string()
+    };
     assert_eq!(
         parsed("name = \"x\"\n\n[cluster]\n"),
         "x.toml:3: cluster: the cluster is empty; write at least one [[cluster.machines]] with its count"
@@ -171,7 +180,10 @@ fn empty_and_oversized_scenarios_are_refused() {
          write a lower load, a shorter `length`, or a `limit` on tasks",
     );
     let broken = parsed("name = \"x\"\n[cluster\n");
-    assert!(broken.starts_with("x.toml:2: this is not TOML: "), "{broken}");
+    assert!(
+        broken.starts_with("x.toml:2: this is not TOML: "),
+        "{broken}"
+    );
 }
 
 /// A directory with one file in it.
@@ -194,12 +206,18 @@ fn traced(name: &str, bytes: &[u8]) -> String {
 fn traces_that_are_not_whole_are_refused_with_their_line() {
     const HEADING: &str = "job,submit_s,n_tasks,est_task_s,task_durations_s\n";
     assert_eq!(
-        traced("t.csv", format!("{HEADING}0,0,2,1.5,1 2\n1,5,1\n").as_bytes()),
+        traced(
+            "t.csv",
+            format!("{HEADING}0,0,2,1.5,1 2\n1,5,1\n").as_bytes()
+        ),
         "x.toml:6: workload.trace.file: t.csv:3: 3 columns where the heading has 5; \
          the file is cut short or damaged: fetch it again"
     );
     assert_eq!(
-        traced("t.csv", format!("{HEADING}0,0,2,1.5,1 2\n1,5,3,1,1 2\n").as_bytes()),
+        traced(
+            "t.csv",
+            format!("{HEADING}0,0,2,1.5,1 2\n1,5,3,1,1 2\n").as_bytes()
+        ),
         "x.toml:6: workload.trace.file: t.csv:3: task_durations_s: 2 durations of 3 tasks; \
          the file is cut short or damaged: fetch it again"
     );
@@ -235,8 +253,14 @@ fn a_compressed_trace_that_ends_early_is_refused() {
     gz.write_all(&text).unwrap();
     let whole = gz.finish().unwrap();
     let error = traced("t.csv.gz", &whole[..whole.len() / 2]);
-    assert!(error.starts_with("x.toml:6: workload.trace.file: t.csv.gz:"), "{error}");
-    assert!(error.contains("it ends in the middle of its compressed data"), "{error}");
+    assert!(
+        error.starts_with("x.toml:6: workload.trace.file: t.csv.gz:"),
+        "{error}"
+    );
+    assert!(
+        error.contains("it ends in the middle of its compressed data"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -246,4 +270,37 @@ fn a_trace_that_is_not_there_is_refused() {
         "7: workload.trace.file: no/such.csv: there is no such file; \
          write the path of a file, relative to the scenario",
     );
+}
+
+#[test]
+fn contradictions_are_refused() {
+    expect(
+        "[workload]\nload = 0.5\nrate = 2\n",
+        "8: workload.rate: `rate` contradicts `load`; write one of them",
+    );
+    expect(
+        "[workload]\nrate = 2\nduration = \"1s\"\n",
+        "6: workload: nothing says when the jobs end; \
+         write `length`, for example length = \"10m\", or a number of `jobs`",
+    );
+    expect(
+        "[workload]\nshape = \"google\"\ntasks = 4\nrate = 1\n",
+        "8: workload.tasks: `tasks` contradicts `shape`, which says it already; leave it out",
+    );
+    expect(
+        &format!("{WORK}[[fault]]\nat = \"1s\"\nkind = \"cut\"\n"),
+        "10: fault[0]: it does not say who is cut off; \
+         write one of machines, share, count, zone, group",
+    );
+    expect(
+        &format!("{WORK}[[fault]]\nat = \"1s\"\nkind = \"crsh\"\n"),
+        "12: fault[0].kind: there is no kind of fault `crsh`; did you mean `crash`?",
+    );
+}
+
+#[test]
+fn ranges_of_seeds_leave_the_last_out() {
+    assert_eq!(seed_range("1..6"), Some(1..=5));
+    assert_eq!(seed_range("6..1"), None);
+    assert_eq!(seed_range("1"), None);
 }

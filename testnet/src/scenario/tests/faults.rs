@@ -21,14 +21,22 @@ fn at(seconds: u64, what: FaultKind) -> Fault {
 #[test]
 fn a_crash_ends_with_a_boot_and_nobody_dies_twice() {
     let crash = |from: u64, length: u64| {
-        format!("[[fault]]\nat = \"{from}s\"\nkind = \"crash\"\nmachines = [4]\nfor = \"{length}s\"\n")
+        format!(
+            "[[fault]]\nat = \"{from}s\"\nkind = \"crash\"\nmachines = [4]\nfor = \"{length}s\"\n"
+        )
     };
     let found = faults(&format!("{}{}", crash(20, 5), crash(10, 30)));
     let machines = vec![4];
     assert_eq!(
         found,
         [
-            at(10, FaultKind::Crash { machines: machines.clone(), tasks: true }),
+            at(
+                10,
+                FaultKind::Crash {
+                    machines: machines.clone(),
+                    tasks: true
+                }
+            ),
             at(40, FaultKind::Boot { machines }),
         ]
     );
@@ -37,7 +45,9 @@ fn a_crash_ends_with_a_boot_and_nobody_dies_twice() {
 #[test]
 fn healing_one_cut_leaves_the_other() {
     let cut = |from: u64, length: u64, machine: u32| {
-        format!("[[fault]]\nat = \"{from}s\"\nkind = \"cut\"\nmachines = [{machine}]\nfor = \"{length}s\"\n")
+        format!(
+            "[[fault]]\nat = \"{from}s\"\nkind = \"cut\"\nmachines = [{machine}]\nfor = \"{length}s\"\n"
+        )
     };
     let found = faults(&format!("{}{}", cut(10, 20, 0), cut(20, 30, 1)));
     let alone = |machine: u32| FaultKind::Cut {
@@ -85,7 +95,10 @@ fn churn_meets_its_rate_and_brings_everybody_back() {
     let text = "name = \"x\"\n[cluster]\n[[cluster.machines]]\ncount = 200\n\
         [workload]\nrate = 1\nduration = \"1s\"\nlength = \"10m\"\n\
         [churn]\nrate = \"20%/min\"\ndowntime = \"6s\"\n";
-    let case = parse(text, "x.toml", Path::new("")).unwrap().case(1).unwrap();
+    let case = parse(text, "x.toml", Path::new(""))
+        .unwrap()
+        .case(1)
+        .unwrap();
     let (mut crashes, mut boots) = (0_u32, 0_u32);
     for fault in &case.faults {
         match &fault.what {
@@ -97,7 +110,10 @@ fn churn_meets_its_rate_and_brings_everybody_back() {
     assert_eq!(crashes, boots);
     // 200 machines x 10 min x 0.2, less the tenth of a minute in five that they are down.
     let expected = 400.0 / 1.02;
-    assert!((f64::from(crashes) / expected - 1.0).abs() < 0.15, "{crashes}");
+    assert!(
+        (f64::from(crashes) / expected - 1.0).abs() < 0.15,
+        "{crashes}"
+    );
 }
 
 #[test]
@@ -119,7 +135,18 @@ fn new_machines_come_later_and_take_no_jobs_before() {
         [workload]\nrate = 10\nduration = \"1s\"\njobs = 100\n\
         [[fault]]\nat = \"5s\"\nkind = \"boot\"\ngroup = \"new\"\n\
         [[fault]]\nat = \"8s\"\nkind = \"boot\"\ngroup = \"new\"\n";
-    let case = parse(text, "x.toml", Path::new("")).unwrap().case(1).unwrap();
-    assert_eq!(case.faults, [at(5, FaultKind::Boot { machines: vec![3, 4] })]);
+    let case = parse(text, "x.toml", Path::new(""))
+        .unwrap()
+        .case(1)
+        .unwrap();
+    assert_eq!(
+        case.faults,
+        [at(
+            5,
+            FaultKind::Boot {
+                machines: vec![3, 4]
+            }
+        )]
+    );
     assert!(case.jobs.iter().all(|job| job.home < 3));
 }

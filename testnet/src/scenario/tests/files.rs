@@ -55,7 +55,11 @@ fn a_trace_runs_at_the_load_asked_for() {
     let span = case.jobs.last().unwrap().at.as_secs_f64();
     let load = work(&case.jobs) / (640.0 * span);
     assert!((load / 0.7 - 1.0).abs() < 1e-3, "{load}");
-    assert!((2_300..2_700).contains(&case.jobs.len()), "{}", case.jobs.len());
+    assert!(
+        (2_300..2_700).contains(&case.jobs.len()),
+        "{}",
+        case.jobs.len()
+    );
 }
 
 #[test]
@@ -65,16 +69,37 @@ fn functions_run_on_the_nodes_that_were_measured() {
         [workload.trace]\nfile = \"traces/dodoor_tasks.csv.gz\"\nfilter = { workload = \"functionbench\" }\n\
         measured_on = \"C6525-25g\"\nunknown_class = \"skip\"\n";
     let case = scenario(&data, ONE, rest).case(1).unwrap();
-    assert_eq!((case.truth.platforms.len(), case.truth.classes.len()), (4, 12));
+    assert_eq!(
+        (case.truth.platforms.len(), case.truth.classes.len()),
+        (4, 12)
+    );
     for row in &case.truth.speed {
         let best = row.iter().copied().fold(0.0, f64::max);
         assert!((best - 1.0).abs() < 1e-12);
     }
     // Half of the functions are here; a large matmul takes 12.09 s on the node type it was measured on.
-    assert!((4_500..6_000).contains(&case.jobs.len()), "{}", case.jobs.len());
-    let class = case.truth.classes.iter().position(|name| name == "matmul_large").unwrap();
-    let platform = case.truth.platforms.iter().position(|name| name == "C6525-25g").unwrap();
-    let job = case.jobs.iter().find(|job| usize::from(job.class) == class).unwrap();
+    assert!(
+        (4_500..6_000).contains(&case.jobs.len()),
+        "{}",
+        case.jobs.len()
+    );
+    let class = case
+        .truth
+        .classes
+        .iter()
+        .position(|name| name == "matmul_large")
+        .unwrap();
+    let platform = case
+        .truth
+        .platforms
+        .iter()
+        .position(|name| name == "C6525-25g")
+        .unwrap();
+    let job = case
+        .jobs
+        .iter()
+        .find(|job| usize::from(job.class) == class)
+        .unwrap();
     let there = job.tasks[0].as_secs_f64() / case.truth.speed[class][platform];
     assert!((there - 12.09).abs() < 0.01, "{there}");
     assert_eq!(job.need.cpu, 8_000);
@@ -87,14 +112,28 @@ fn nodes_and_pods_of_one_cluster_go_together() {
     let rest = "[workload]\nload = 0.6\ntrace = { file = \"traces/alibaba_openb_pods.csv.gz\", size_scale = 0.001 }\n";
     let all = scenario(&data, cluster, rest);
     let case = all.case(1).unwrap();
-    assert_eq!(case.machines.len(), rows(&data, "traces/alibaba_openb_nodes.csv"));
-    assert_eq!(case.jobs.len(), rows(&data, "traces/alibaba_openb_pods.csv.gz"));
+    assert_eq!(
+        case.machines.len(),
+        rows(&data, "traces/alibaba_openb_nodes.csv")
+    );
+    assert_eq!(
+        case.jobs.len(),
+        rows(&data, "traces/alibaba_openb_pods.csv.gz")
+    );
     assert_eq!(case.truth.platforms.len(), 8);
     let some = all.with_nodes(100).unwrap().case(1).unwrap();
     assert_eq!(some.machines.len(), 100);
     let kinds: std::collections::BTreeSet<u16> = some.machines.iter().map(|m| m.platform).collect();
     assert!(kinds.len() >= 4, "{kinds:?}");
-    assert_eq!(all.with_nodes(2_000).unwrap().case(1).unwrap().machines.len(), 2_000);
+    assert_eq!(
+        all.with_nodes(2_000)
+            .unwrap()
+            .case(1)
+            .unwrap()
+            .machines
+            .len(),
+        2_000
+    );
 }
 
 #[test]
@@ -106,9 +145,22 @@ fn measured_pairs_become_contention() {
     let Contention::Pairs { keeps } = &truth.contention else {
         panic!("{:?}", truth.contention);
     };
-    let k80 = truth.platforms.iter().position(|name| name == "k80").unwrap();
-    let job = |name: &str| truth.classes.iter().position(|other| other == name).unwrap();
-    let (a, b) = (job("ResNet-18 (batch size 16)"), job("ResNet-18 (batch size 32)"));
+    let k80 = truth
+        .platforms
+        .iter()
+        .position(|name| name == "k80")
+        .unwrap();
+    let job = |name: &str| {
+        truth
+            .classes
+            .iter()
+            .position(|other| other == name)
+            .unwrap()
+    };
+    let (a, b) = (
+        job("ResNet-18 (batch size 16)"),
+        job("ResNet-18 (batch size 32)"),
+    );
     assert_eq!(keeps[k80][a][b].to_bits(), 0.529_682_f64.to_bits());
     assert_eq!(keeps[k80][b][a].to_bits(), 0.434_82_f64.to_bits());
     let all: Vec<f64> = keeps.iter().flatten().flatten().copied().collect();
@@ -126,7 +178,11 @@ fn arrivals_follow_a_trace() {
     let gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let n = f64::from(u32::try_from(gaps.len()).unwrap());
     let mean = gaps.iter().sum::<f64>() / n;
-    let variance = gaps.iter().map(|gap| (gap - mean) * (gap - mean)).sum::<f64>() / n;
+    let variance = gaps
+        .iter()
+        .map(|gap| (gap - mean) * (gap - mean))
+        .sum::<f64>()
+        / n;
     let cov = libm::sqrt(variance) / mean;
     assert!((3.0..4.3).contains(&cov), "the file has 3.66, these {cov}");
     assert!((mean - 0.5).abs() < 0.1, "{mean}");
@@ -151,7 +207,10 @@ fn measured_round_trips_lie_between_machines() {
         let mut all: Vec<Duration> = rtt.iter().flatten().copied().collect();
         all.sort();
         let median = all[all.len() / 2];
-        assert!(median > Duration::from_millis(100) && median < Duration::from_millis(200), "{median:?}");
+        assert!(
+            median > Duration::from_millis(100) && median < Duration::from_millis(200),
+            "{median:?}"
+        );
     }
 }
 
@@ -179,6 +238,12 @@ fn a_matrix_that_is_no_square_is_refused() {
     let text = "name = \"x\"\n[cluster]\n[[cluster.machines]]\n\
         [network]\nlatency = { rtt_matrix = \"rtt.csv\" }\n";
     let error = parse(text, "x.toml", dir.path()).unwrap_err().to_string();
-    assert!(error.starts_with("x.toml:5: network.latency.rtt_matrix: "), "{error}");
-    assert!(error.contains("rtt.csv:3: 3 rows of 2 columns are no square"), "{error}");
+    assert!(
+        error.starts_with("x.toml:5: network.latency.rtt_matrix: "),
+        "{error}"
+    );
+    assert!(
+        error.contains("rtt.csv:3: 3 rows of 2 columns are no square"),
+        "{error}"
+    );
 }
