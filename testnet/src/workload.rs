@@ -37,6 +37,8 @@ pub(crate) struct Workload {
     pace_at: At,
     pace: Pace,
     source: Source,
+    /// Each draw meets the load to the last job, by stretching its time.
+    exact: bool,
     /// What each task reserves, unless trace or shape say it.
     need: Option<Resources>,
     need_at: At,
@@ -145,5 +147,17 @@ impl Workload {
             groups.push("services");
         }
         groups.into_iter().map(str::to_owned).collect()
+    }
+
+    /// How many gaps the arrivals of a trace have.
+    #[cfg(test)]
+    pub(crate) const fn traced_gaps(&self) -> Option<usize> {
+        match &self.source {
+            Source::Drawn {
+                arrivals: Arrivals::Traced { gaps, .. },
+                ..
+            } => Some(gaps.len()),
+            _ => None,
+        }
     }
 }

@@ -102,22 +102,24 @@ impl Workload {
         }
         let rate = self.rate(scene, arrivals, populations, cores.as_ref())?;
         let until = self.window().map(|window| window.as_secs_f64());
+        let enough = match (self.pace, until) {
+            (Pace::Load(load), Some(until)) if self.exact => {
+                Some(load * self.capacity(scene, cores.is_some())? * until)
+            }
+            _ => None,
+        };
         let shares = running_sums(populations.iter().map(|population| population.share));
         let mut when = Dice::new(scene.seed, Purpose::Arrivals);
         let mut sizes = Dice::new(scene.seed, Purpose::Sizes);
         let mut classes = ClassDice::new(&self.weights(scene.truth), scene);
         let mut homes = Homes::new(&self.home, scene, Purpose::Homes)?;
-        let mut jobs = Vec::new();
-        let (mut now, mut tasks) = (0.0, 0);
+        let mut jobs: Vec<(f64, Job)> = Vec::new();
+        let (mut now, mut tasks, mut offered) = (0.0, 0, 0.0);
         while jobs.len() < self.jobs {
             now += arrivals.gap(jobs.len(), &mut when) / rate;
-            if until.is_some_and(|until| now >= until) {
+            if enough.is_none() && until.is_some_and(|until| now >= until) {
                 break;
             }
-            let at = amount::seconds(now).ok_or_else(|| {
-                self.pace_at
-                    .error("the jobs never end", "write a higher rate")
-            })?;
             let population = &populations[sizes.weighted(&shares)];
             let works = works(population, &mut sizes);
             let need = match &cores {
@@ -127,6 +129,15 @@ impl Workload {
                 }
                 None => self.need(),
             };
+            let each = cores
+                .as_ref()
+                .map_or(1.0, |_| f64::from(need.cpu) / 1_000.0);
+            let work = works.iter().sum::<f64>() * each;
+            // The last job comes only if it brings the work nearer to what is wanted.
+            if enough.is_some_and(|enough| offered + work / 2.0 > enough) {
+                break;
+            }
+            offered += work;
             if tasks + works.len() > self.limit {
                 if self.limit < MOST_TASKS {
                     break;
@@ -134,16 +145,29 @@ impl Workload {
                 return Err(self.too_many());
             }
             tasks += works.len();
-            jobs.push(Job {
-                at,
+            let job = Job {
+                at: Duration::ZERO,
                 home: homes.draw(),
                 class: classes.draw(),
                 group: self.group(&works),
                 need,
                 tasks: durations(&works),
-            });
+            };
+            jobs.push((now, job));
         }
-        Ok(jobs)
+        // The gap that was drawn last ends with the window.
+        let stretch = match (enough, until) {
+            (Some(_), Some(until)) if now > 0.0 => until / now,
+            _ => 1.0,
+        };
+        let placed = jobs.into_iter().map(|(at, mut job)| {
+            job.at = amount::seconds(at * stretch).ok_or_else(|| {
+                self.pace_at
+                    .error("the jobs never end", "write a higher rate")
+            })?;
+            Ok(job)
+        });
+        placed.collect()
     }
 
     fn replay(&self, scene: Scene<'_>, traced: &[Traced]) -> Result<Vec<Job>, ScenarioError> {

@@ -15,9 +15,10 @@ use crate::scenario::error::ScenarioError;
 use crate::scenario::reader::{Table, Value};
 use crate::scenario::truth::find;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "load",
     "rate",
+    "exact",
     "arrivals",
     "tasks",
     "duration",
@@ -81,6 +82,7 @@ impl Workload {
             pace_at,
             need: table.get("need").map(|value| need(&value)).transpose()?,
             need_at: table.place("need"),
+            exact: table.get("exact").map_or(Ok(false), |value| value.flag())?,
             class: class(&table, classes, &source)?,
             home: home(&table)?,
             long_above,
@@ -97,6 +99,14 @@ impl Workload {
     }
 
     fn check(&self, table: &Table<'_>) -> Result<(), ScenarioError> {
+        let drawn = matches!(self.source, Source::Drawn { .. });
+        let paced = matches!(self.pace, Pace::Load(_)) && self.length.is_some();
+        if self.exact && !(drawn && paced) {
+            return Err(table.place("exact").error(
+                "only a load of drawn jobs over a `length` can be met exactly",
+                "write `load` and `length`, or leave it out",
+            ));
+        }
         match &self.source {
             Source::None if self.services.is_empty() => Err(table.at.error(
                 "there is no work",

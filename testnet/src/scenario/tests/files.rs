@@ -8,9 +8,10 @@ use super::work;
 use crate::case::{FaultKind, Latency};
 use crate::truth::Contention;
 
-/// The folder of measurements beside the repository, if there is one.
+/// The folder of measurements: `STARLING_DATA`, or the one beside the repository, if there is one.
 fn data() -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let dir = std::env::var_os("STARLING_DATA").map_or_else(beside, PathBuf::from);
     if dir.is_dir() {
         return Some(dir);
     }
@@ -18,11 +19,15 @@ fn data() -> Option<PathBuf> {
     None
 }
 
-/// How many rows a file has by the facts beside the data.
-fn rows(data: &Path, file: &str) -> usize {
+/// The facts beside the data.
+fn facts(data: &Path) -> serde_json::Value {
     let facts = std::fs::read_to_string(data.join("trace_facts.json")).unwrap();
-    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
-    usize::try_from(facts[file]["rows"].as_u64().unwrap()).unwrap()
+    // What was not a number was written as such, which is not JSON.
+    serde_json::from_str(&facts.replace(": NaN", ": null")).unwrap()
+}
+
+fn number(fact: &serde_json::Value) -> usize {
+    usize::try_from(fact.as_u64().unwrap()).unwrap()
 }
 
 fn scenario(base: &Path, cluster: &str, rest: &str) -> Scenario {
@@ -35,14 +40,40 @@ const ONE: &str = "[[cluster.machines]]\ncount = 10\ncpu = 64\n";
 #[test]
 fn traces_of_jobs_have_all_their_rows() {
     let Some(data) = data() else { return };
-    for (file, tasks) in [
-        ("traces/yahoo_YH1_sub.csv.gz", 122_878),
-        ("traces/yahoo_NYH_trace80_scaled.csv.gz", 100_350),
+    let facts = facts(&data);
+    for file in [
+        "traces/yahoo_YH1_sub.csv.gz",
+        "traces/yahoo_YH2_sub.csv.gz",
+        "traces/google_GOOG_subtrace.csv.gz",
+        "traces/yahoo_NYH_trace80_scaled.csv.gz",
     ] {
         let rest = format!("[workload]\ntrace = {{ file = \"{file}\" }}\n");
         let case = scenario(&data, ONE, &rest).case(1).unwrap();
-        assert_eq!(case.jobs.len(), rows(&data, file), "{file}");
-        assert_eq!(case.task_count(), tasks, "{file}");
+        assert_eq!(case.jobs.len(), number(&facts[file]["rows"]), "{file}");
+        assert_eq!(case.task_count(), number(&facts[file]["tasks"]), "{file}");
+        let seconds = facts[file]["load_core_s"].as_f64().unwrap();
+        assert!((work(&case.jobs) / seconds - 1.0).abs() < 1e-6, "{file}");
+    }
+}
+
+#[test]
+fn parts_of_traces_have_all_their_rows() {
+    let Some(data) = data() else { return };
+    let facts = facts(&data);
+    for (file, column) in [
+        ("traces/swim_facebook.csv.gz", "sample"),
+        ("traces/azure_llm_2023.csv.gz", "service"),
+        ("traces/dodoor_tasks.csv.gz", "workload"),
+        ("traces/philly_gavel_jobs.csv.gz", "vc"),
+    ] {
+        for (part, fact) in facts[file]["stats"].as_object().unwrap() {
+            let rest = format!(
+                "[workload]\nduration = \"1s\"\nrate = 1\njobs = 1\n\
+                 arrivals = {{ trace = \"{file}\", filter = {{ {column} = \"{part}\" }} }}\n"
+            );
+            let found = scenario(&data, ONE, &rest).workload.traced_gaps().unwrap();
+            assert_eq!(found, number(&fact["n"]) - 1, "{file} {part}");
+        }
     }
 }
 
@@ -108,17 +139,18 @@ fn functions_run_on_the_nodes_that_were_measured() {
 #[test]
 fn nodes_and_pods_of_one_cluster_go_together() {
     let Some(data) = data() else { return };
+    let facts = facts(&data);
     let cluster = "nodes_from = \"traces/alibaba_openb_nodes.csv\"";
     let rest = "[workload]\nload = 0.6\ntrace = { file = \"traces/alibaba_openb_pods.csv.gz\", size_scale = 0.001 }\n";
     let all = scenario(&data, cluster, rest);
     let case = all.case(1).unwrap();
     assert_eq!(
         case.machines.len(),
-        rows(&data, "traces/alibaba_openb_nodes.csv")
+        number(&facts["traces/alibaba_openb_nodes.csv"]["rows"])
     );
     assert_eq!(
         case.jobs.len(),
-        rows(&data, "traces/alibaba_openb_pods.csv.gz")
+        number(&facts["traces/alibaba_openb_pods.csv.gz"]["rows"])
     );
     assert_eq!(case.truth.platforms.len(), 8);
     let some = all.with_nodes(100).unwrap().case(1).unwrap();
