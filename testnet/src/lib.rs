@@ -12,5 +12,7 @@
 pub mod case;
 pub mod outcome;
 pub mod report;
+pub mod scenario;
 pub mod sim;
 pub mod truth;
+pub mod workload;
