@@ -32,6 +32,7 @@ mod tasks;
 mod tests;
 mod world;
 
+pub(crate) use policy::pause;
 pub use policy::{PolicyName, names, parse};
 
 /// How many events pass between two words about progress.

@@ -19,6 +19,7 @@ mod stale;
 mod tarcil;
 
 pub use names::{PolicyName, names, parse};
+pub(crate) use stale::pause;
 
 /// A scheduling policy: it is told what happens, and acts on the [`World`]. One value plays all
 /// schedulers of the fleet, but must keep apart what each of them knows.

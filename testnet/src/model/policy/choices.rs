@@ -4,20 +4,25 @@
 use std::ops::Range;
 
 use super::Policy;
+use super::sampled::draw;
 use crate::model::chance::{below, unit};
 use crate::model::world::{Answer, World};
 
-/// A random machine.
-pub(super) struct Random;
+/// A random machine; a job's tasks go to different ones as long as there are enough.
+#[derive(Default)]
+pub(super) struct Random {
+    some: Vec<u32>,
+}
 
 impl Policy for Random {
     fn submit(&mut self, world: &mut World<'_>, tasks: Range<u32>) {
-        for task in tasks {
-            let need = world.job(task).need;
-            match world.pick(&need) {
-                Some(machine) => world.claim(task, machine),
-                None => world.retry(task),
-            }
+        draw(world, tasks.start, tasks.len(), &mut self.some);
+        if self.some.is_empty() {
+            tasks.for_each(|task| world.retry(task));
+            return;
+        }
+        for (task, machine) in tasks.zip(self.some.iter().copied()) {
+            world.claim(task, machine);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::case::Case;
 pub struct PolicyName(usize);
 
 const NAMES: &[(&str, &str)] = &[
-    ("random", "a random machine"),
+    ("random", "random machines, different ones for the tasks of a job"),
     (
         "p2c",
         "the shorter queue of two random machines, asked live",
@@ -83,7 +83,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 const MAKE: &[Make] = &[
-    |_| Box::new(choices::Random),
+    |_| Box::new(choices::Random::default()),
     |_| Box::new(choices::Choices::uniform(2)),
     |_| Box::new(choices::Choices::uniform(3)),
     |_| Box::new(choices::Choices::uniform(5)),
