@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+mod finite;
 mod gossip;
 mod queues;
 mod sparrow;

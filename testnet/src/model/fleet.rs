@@ -142,7 +142,7 @@ impl Fleet {
         let mut least = case
             .machines
             .first()
-            .map_or(Resources::default(), |m| m.capacity);
+            .map_or_else(Resources::default, |m| m.capacity);
         for machine in &case.machines {
             least.cpu = least.cpu.min(machine.capacity.cpu);
             least.memory = least.memory.min(machine.capacity.memory);

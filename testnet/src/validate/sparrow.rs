@@ -17,7 +17,6 @@ use crate::model;
 const GROUP: &str = "Sparrow";
 const TOLERANCE: f64 = 0.05;
 const TASKS: usize = 100;
-const WARM: Duration = Duration::from_millis(500);
 
 /// Policy, load, mean job response in milliseconds, and its ratio to the longest task.
 const KNOWN: [(&str, f64, f64, f64); 17] = [
@@ -72,28 +71,8 @@ fn measure(
             jobs.push((launched, job.at, ended, job.tasks[0].as_secs_f64()));
         }
     }
-    if std::env::var("READ").is_ok() {
-        let say = |name: &str, jobs: &[(Duration, Duration, Duration, f64)]| {
-            let response: f64 = jobs.iter().map(|job| (job.2 - job.1).as_secs_f64()).sum();
-            let longest: f64 = jobs.iter().map(|job| job.3).sum();
-            println!("R {policy} {load} {name} {:.2} {:.4}", 1e3 * response / jobs.len() as f64, response / longest);
-        };
-        let exact: Vec<_> = jobs[..counted].to_vec();
-        say("arrived-all", &exact);
-        say("arrived-warm", &exact.iter().copied().filter(|j| j.1 > WARM).collect::<Vec<_>>());
-        let mut l = jobs.clone();
-        l.sort_by_key(|job| job.0);
-        l.truncate(counted);
-        say("launched-all", &l);
-        say("launched-warm", &l.iter().copied().filter(|j| j.1 > WARM).collect::<Vec<_>>());
-        let mut l = jobs.clone();
-        l.sort_by_key(|job| job.2);
-        l.truncate(counted);
-        say("ended-all", &l);
-    }
     jobs.sort_by_key(|job| job.0);
     jobs.truncate(counted);
-    jobs.retain(|job| job.1 > WARM);
     let response: f64 = jobs.iter().map(|job| (job.2 - job.1).as_secs_f64()).sum();
     let longest: f64 = jobs.iter().map(|job| job.3).sum();
     (1e3 * response / jobs.len() as f64, response / longest)

@@ -31,7 +31,7 @@ impl Books {
         let mut least = case
             .jobs
             .first()
-            .map_or(Resources::default(), |job| job.need);
+            .map_or_else(Resources::default, |job| job.need);
         for job in &case.jobs {
             least.cpu = least.cpu.min(job.need.cpu);
             least.memory = least.memory.min(job.need.memory);

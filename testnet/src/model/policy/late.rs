@@ -132,11 +132,9 @@ impl Policy for Late {
             b,
         } = note;
         match kind {
-            RESERVE => {
-                if !world.reserve(machine, b) {
-                    let lost = Event::HoldLost { job: b };
-                    world.events.at(world.now + NOTICE, lost);
-                }
+            RESERVE if !world.reserve(machine, b) => {
+                let lost = Event::HoldLost { job: b };
+                world.events.at(world.now + NOTICE, lost);
             }
             PULL => self.pulled(world, machine, b),
             GIVE => world.fill(machine, world.tasks.get(b).job, b),

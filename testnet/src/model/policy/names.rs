@@ -12,7 +12,10 @@ use crate::case::Case;
 pub struct PolicyName(usize);
 
 const NAMES: &[(&str, &str)] = &[
-    ("random", "random machines, different ones for the tasks of a job"),
+    (
+        "random",
+        "random machines, different ones for the tasks of a job",
+    ),
     (
         "p2c",
         "the shorter queue of two random machines, asked live",
