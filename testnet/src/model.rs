@@ -390,6 +390,8 @@ impl Model<'_> {
             messages: world.messages,
             course: self.course.moments,
             end: std::time::Duration::from_nanos(world.now),
+            converged: None,
+            duplicate_seconds: 0.0,
             events: self.events,
             digest: self.digest.finish(),
             violations: violations(world),

@@ -22,7 +22,6 @@ pub(crate) enum Purpose {
 
 /// Keeps these streams apart from those that other parts draw from the same seed.
 const MODEL: u64 = 0x6d6f_6465_6c5f_7273;
-const NOISE: u64 = 0x6e6f_6973_655f_7273;
 
 /// A stream of random numbers for one purpose.
 pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha12Rng {
@@ -52,46 +51,9 @@ pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
     radius * libm::cos(std::f64::consts::TAU * unit(rng))
 }
 
-/// The noise of tasks' runs: a function of the job and the index alone, so that every policy meets
-/// the same.
-#[derive(Debug)]
-pub(super) struct Noise {
-    rng: ChaCha12Rng,
-    sigma: f64,
-}
-
-impl Noise {
-    pub(super) fn new(seed: u64, sigma: f64) -> Self {
-        let rng = ChaCha12Rng::seed_from_u64(seed ^ NOISE);
-        Self { rng, sigma }
-    }
-
-    /// The factor on a task's rate, of median 1.
-    pub(super) fn factor(&mut self, job: u32, index: u32) -> f64 {
-        if self.sigma == 0.0 {
-            return 1.0;
-        }
-        self.rng.set_stream(u64::from(job));
-        self.rng.set_word_pos(u128::from(index) * 4);
-        libm::exp(self.sigma * normal(&mut self.rng))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn noise_depends_on_the_task_alone() {
-        let mut one = Noise::new(7, 0.2);
-        let mut two = Noise::new(7, 0.2);
-        let forth: Vec<f64> = (0..20).map(|i| one.factor(i, i % 3)).collect();
-        let mut back: Vec<f64> = (0..20).rev().map(|i| two.factor(i, i % 3)).collect();
-        back.reverse();
-        assert_eq!(forth, back);
-        assert_ne!(forth[0], forth[3]);
-        assert_eq!(Noise::new(7, 0.0).factor(1, 1), 1.0);
-    }
 
     #[test]
     fn draws_have_their_moments() {

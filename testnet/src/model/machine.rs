@@ -74,7 +74,7 @@ impl World<'_> {
         let job = self.job(task);
         let (class, platform) = (job.class, self.fleet.host(machine).platform);
         let (number, index) = (self.tasks.get(task).job, self.tasks.index(task));
-        let noise = self.noise.factor(number, index);
+        let noise = self.case.truth.luck(self.case.seed, number, index);
         let left = self.tasks.work(self.case, task);
         let now = self.now;
         let started = self.tasks.get_mut(task);

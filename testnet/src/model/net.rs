@@ -89,7 +89,7 @@ pub(super) fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{Beliefs, Machine, Network};
+    use crate::case::{Beliefs, Machine, Network, SimSettings};
     use crate::truth::Truth;
     use starling_placement::Resources;
     use std::sync::Arc;
@@ -115,6 +115,7 @@ mod tests {
             warmup: Duration::ZERO,
             measured_until: Duration::MAX,
             end: Duration::from_secs(1),
+            sim: SimSettings::default(),
         }
     }
 

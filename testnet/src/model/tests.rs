@@ -7,7 +7,7 @@ use starling_placement::Resources;
 
 use super::chance::{Purpose, below, exponential, stream};
 use super::*;
-use crate::case::{Beliefs, Job, Latency, Machine, SERVICE};
+use crate::case::{Beliefs, Job, Latency, Machine, SERVICE, SimSettings};
 use crate::truth::{Contention, Truth};
 
 const CORE: Resources = Resources {
@@ -72,6 +72,7 @@ fn case(seed: u64, jobs: usize) -> Case {
         gossip_period: ms(300),
         faults: Vec::new(),
         end: Duration::from_secs(600),
+        sim: SimSettings::default(),
     }
 }
 

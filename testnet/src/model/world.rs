@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha12Rng;
 use starling_placement::Resources;
 
-use super::chance::{Noise, Purpose, below, stream};
+use super::chance::{Purpose, below, stream};
 use super::events::{Event, Events, Note};
 use super::fleet::{Fleet, HOLD};
 use super::net::{CENTRE, Net};
@@ -55,7 +55,6 @@ pub(super) struct World<'a> {
     pub(super) tasks: Tasks,
     pub(super) events: Events,
     pub(super) net: Net<'a>,
-    pub(super) noise: Noise,
     pub(super) messages: Messages,
     pub(super) centre_up: bool,
     pub(super) asks: Vec<Ask>,
@@ -85,7 +84,6 @@ impl<'a> World<'a> {
             tasks: Tasks::new(case),
             events: Events::default(),
             net: Net::new(case),
-            noise: Noise::new(case.seed, case.truth.noise),
             messages: Messages::default(),
             centre_up: true,
             asks: Vec::new(),

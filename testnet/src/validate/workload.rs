@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use starling_placement::Resources;
 
-use crate::case::{Beliefs, Case, Job, Latency, Machine, Network};
+use crate::case::{Beliefs, Case, Job, Latency, Machine, Network, SimSettings};
 use crate::model::chance::{Purpose, below, exponential, stream};
 use crate::truth::{Contention, Truth};
 
@@ -102,6 +102,7 @@ impl Spec {
             warmup: Duration::ZERO,
             measured_until: Duration::MAX,
             end: Duration::MAX,
+            sim: SimSettings::default(),
         }
     }
 }
