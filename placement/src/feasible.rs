@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::classes::{ClassId, Mix};
+use crate::compact::{bytes, mebi};
 use crate::constraint::Constraint;
 use crate::resources::{Pressure, Resources};
 
@@ -15,6 +17,8 @@ pub struct Need<'a> {
     pub resources: Resources,
     /// Conditions on the node's labels.
     pub constraints: &'a [Constraint],
+    /// What is known of it by experience; [`ClassId::default`] for nothing.
+    pub class: ClassId,
 }
 
 /// What seldom changes about a node, as far as placement cares.
@@ -24,6 +28,13 @@ pub struct NodeFacts<'a> {
     pub capacity: Resources,
     /// Its labels, `arch`, `os` and `name` among them.
     pub labels: &'a BTreeMap<String, String>,
+    /// Its hardware class.
+    pub platform: &'a str,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it over by reference.
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// How loaded a node is, by its own word.
@@ -31,7 +42,7 @@ pub struct NodeFacts<'a> {
 #[serde(default)]
 pub struct NodeLoad {
     /// What is not reserved by tasks.
-    #[serde(rename = "f")]
+    #[serde(rename = "f", with = "mebi")]
     pub free: Resources,
     /// CPU time that nobody used in the last seconds, in millicores: load that Starling did not
     /// start counts here.
@@ -43,8 +54,14 @@ pub struct NodeLoad {
     /// Owners that wait for room.
     #[serde(rename = "q")]
     pub queue: u32,
+    /// Tasks of its own jobs that found no place yet.
+    #[serde(rename = "w", skip_serializing_if = "is_zero")]
+    pub waiting: u32,
+    /// A sample of the classes that run.
+    #[serde(rename = "m", skip_serializing_if = "Mix::is_empty")]
+    pub mix: Mix,
     /// How hard each shared resource is pressed.
-    #[serde(rename = "p")]
+    #[serde(rename = "p", with = "bytes")]
     pub pressure: Pressure,
     /// Whether it takes no new tasks.
     #[serde(rename = "d", skip_serializing_if = "std::ops::Not::not")]
@@ -175,6 +192,7 @@ mod tests {
         let facts = NodeFacts {
             capacity,
             labels: &labels,
+            platform: "",
         };
         let load = NodeLoad {
             free: Resources {
@@ -191,12 +209,14 @@ mod tests {
                 ..Resources::default()
             },
             constraints: &constraints,
+            class: ClassId::default(),
         };
         let miss = feasible(&need, &facts, &load).unwrap_err();
         assert_eq!(miss.to_string(), "arch=x86_64 is not met: arch is aarch64");
 
         let need = Need {
             constraints: &[],
+            class: ClassId::default(),
             ..need
         };
         assert_eq!(could_ever(&need, &facts), Ok(()));

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::classes::Classes;
 use crate::feasible::{Need, NodeFacts, NodeLoad};
 
 /// One named summand of a score.
@@ -35,6 +36,108 @@ impl FitScore {
 pub trait Fit: Send {
     /// The score of a task with `need` on a node with `facts` under `load`.
     fn fit(&self, need: &Need<'_>, facts: &NodeFacts<'_>, load: &NodeLoad) -> FitScore;
+
+    /// How much faster than the average node one is per core, for drawing candidates in proportion
+    /// to what they can do.
+    fn weight(&self, _facts: &NodeFacts<'_>) -> f64 {
+        1.0
+    }
+
+    /// Whether nodes are known to differ for the task by more than their load.
+    fn spreads(&self, _need: &Need<'_>) -> bool {
+        false
+    }
+}
+
+/// The fit of the task's class, as far as it is known; measured load decides among equals.
+///
+/// * `speed`, weight 1: the share of the CPU it asks for that is idle now, times its predicted speed
+///   on the platform, 1 on its best one;
+/// * `slowdown`: minus what it loses of that beside those who run there;
+/// * `harm`: minus what those lose by it, summed over them, each as a share of its speed;
+/// * `headroom`, weight 0.2, `memory` and `calm`, weight 0.1: as in [`MeasuredFit`].
+#[derive(Clone, Copy, Debug)]
+pub struct LearnedFit<'a> {
+    /// What is known.
+    pub classes: &'a dyn Classes,
+}
+
+/// A pair that cannot run together is as bad as this many nodes' worth of speed: it is a constraint
+/// in all but name, and still a place if there is no other.
+const IMPOSSIBLE: f64 = 4.0;
+
+impl Fit for LearnedFit<'_> {
+    fn fit(&self, need: &Need<'_>, facts: &NodeFacts<'_>, load: &NodeLoad) -> FitScore {
+        let idle = load.idle_cpu.min(load.free.cpu);
+        let asked = need.resources.cpu.max(1);
+        let left_cpu = idle.saturating_sub(asked);
+        let left_memory = load.free.memory.saturating_sub(need.resources.memory);
+        let (class, platform) = (need.class, facts.platform);
+        let predicted = self.classes.speed(class, platform);
+        let predicted = predicted.unwrap_or_else(|| self.classes.platform(platform).min(1.0));
+        let speed = ratio(u64::from(idle), u64::from(asked)) * predicted;
+        let (mut keeps, mut harm, mut named) = (1.0, 0.0, 0_u32);
+        for other in load.mix.classes() {
+            named += 1;
+            let mine = self.classes.keeps(class, platform, other);
+            let theirs = self.classes.keeps(other, platform, class);
+            if mine == Some(0.0) || theirs == Some(0.0) {
+                harm += IMPOSSIBLE;
+            }
+            keeps *= mine.unwrap_or(1.0);
+            harm += 1.0 - theirs.unwrap_or(1.0);
+        }
+        if named > 0 && load.running > named {
+            // The record names a sample of those who run.
+            let more = f64::from(load.running) / f64::from(named);
+            keeps = libm::pow(keeps, more);
+            harm *= more;
+        }
+        if predicted <= 0.0 {
+            harm += IMPOSSIBLE;
+        }
+        let mut parts = vec![part("speed", speed)];
+        if named > 0 {
+            parts.push(part("slowdown", -speed * (1.0 - keeps)));
+            parts.push(part("harm", -harm));
+        }
+        parts.push(part(
+            "headroom",
+            0.2 * ratio(left_cpu.into(), facts.capacity.cpu.into()),
+        ));
+        parts.push(part(
+            "memory",
+            0.1 * ratio(left_memory, facts.capacity.memory),
+        ));
+        parts.push(part("calm", 0.1 * calm(load)));
+        FitScore { parts }
+    }
+
+    fn weight(&self, facts: &NodeFacts<'_>) -> f64 {
+        self.classes.platform(facts.platform)
+    }
+
+    fn spreads(&self, need: &Need<'_>) -> bool {
+        self.classes.keeps(need.class, "", need.class).is_some()
+    }
+}
+
+fn part(name: &str, value: f64) -> Part {
+    Part {
+        name: name.to_owned(),
+        value,
+    }
+}
+
+/// One minus the greatest pressure on any shared resource.
+fn calm(load: &NodeLoad) -> f64 {
+    let pressure = &load.pressure;
+    let pressed = pressure
+        .cpu
+        .max(pressure.memory)
+        .max(pressure.io)
+        .max(pressure.network);
+    1.0 - f64::from(pressed) / 255.0
 }
 
 /// The baseline fit: from measured load alone, without a learned profile.
@@ -52,16 +155,6 @@ impl Fit for MeasuredFit {
         let asked = need.resources.cpu.max(1);
         let left_cpu = idle.saturating_sub(asked);
         let left_memory = load.free.memory.saturating_sub(need.resources.memory);
-        let pressure = &load.pressure;
-        let pressed = pressure
-            .cpu
-            .max(pressure.memory)
-            .max(pressure.io)
-            .max(pressure.network);
-        let part = |name: &str, value: f64| Part {
-            name: name.to_owned(),
-            value,
-        };
         FitScore {
             parts: vec![
                 part("speed", ratio(u64::from(idle), u64::from(asked))),
@@ -70,7 +163,7 @@ impl Fit for MeasuredFit {
                     0.5 * ratio(left_cpu.into(), facts.capacity.cpu.into()),
                 ),
                 part("memory", 0.25 * ratio(left_memory, facts.capacity.memory)),
-                part("calm", 0.25 * (1.0 - f64::from(pressed) / 255.0)),
+                part("calm", 0.25 * calm(load)),
             ],
         }
     }
@@ -104,6 +197,7 @@ mod tests {
         let facts = NodeFacts {
             capacity,
             labels: &labels,
+            platform: "",
         };
         let need = Need {
             resources: Resources {
@@ -111,6 +205,7 @@ mod tests {
                 ..Resources::default()
             },
             constraints: &[],
+            class: crate::classes::ClassId::default(),
         };
         let idle = NodeLoad {
             free: capacity,

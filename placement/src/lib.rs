@@ -7,16 +7,22 @@
 //! [`share`](plan::share) deals the tasks out by those answers; and [`Decision`](decision::Decision)
 //! keeps the reasons.
 
+pub mod classes;
+mod compact;
 pub mod constraint;
 pub mod decision;
 pub mod feasible;
 pub mod fit;
 pub mod plan;
+pub mod policy;
 pub mod resources;
+pub mod sample;
 
+pub use classes::{ClassId, Classes, Mix, RunningMeans};
 pub use constraint::{Constraint, ConstraintError, Operator};
 pub use decision::{Candidate, Decision, Verdict};
 pub use feasible::{Miss, Need, NodeFacts, NodeLoad, could_ever, feasible};
-pub use fit::{Fit, FitScore, MeasuredFit, Part};
-pub use plan::{Answer, Plan, plan, share};
+pub use fit::{Fit, FitScore, LearnedFit, MeasuredFit, Part};
+pub use plan::{Answer, Plan, Rule, plan, share};
+pub use policy::{Policy, PolicyError};
 pub use resources::{Pressure, Resources};

@@ -11,9 +11,16 @@ use rand::{Rng, RngExt};
 
 use crate::feasible::{Miss, Need, NodeFacts, NodeLoad, could_ever, feasible};
 use crate::fit::{Fit, FitScore};
+use crate::policy::Policy;
 
 /// The most nodes that one round of probes asks.
-pub const MAX_PROBES: usize = 16;
+pub const MAX_PROBES: usize = 64;
+
+/// The most candidates that are drawn for a batch.
+const MAX_DRAWN: usize = 128;
+
+/// The most nodes that a plan names as ruled out.
+const MAX_RULED_OUT: usize = 16;
 
 /// Scores closer than this are as good as equal: the order among them is random.
 const TIE_ZONE: f64 = 0.05;
@@ -53,20 +60,18 @@ pub struct Plan<K> {
     pub ruled_out: Vec<(K, Miss)>,
 }
 
-/// How many cached candidates to draw for one task, by the view's age in mean service times: the
-/// crossing points measured for two live probes over a gossiped view.
-pub fn sample_size(age: Duration, mean_service: Duration) -> usize {
-    let ratio = age.as_secs_f64() / mean_service.as_secs_f64().max(1e-6);
-    match ratio {
-        ratio if ratio < 1.0 => 8,
-        ratio if ratio < 1.5 => 4,
-        ratio if ratio < 4.0 => 3,
-        _ => 2,
-    }
+/// How candidates are drawn, ranked and asked.
+#[derive(Clone, Copy)]
+pub struct Rule<'a> {
+    /// Which parts of the rule are in force.
+    pub policy: Policy,
+    /// How well a task fits a node.
+    pub fit: &'a dyn Fit,
+    /// How many candidates to draw for a lone task; see [`crate::sample`].
+    pub sample: usize,
 }
 
-/// Plans the placement of `count` like tasks over the cached `view`, drawing at least `sample`
-/// candidates.
+/// Plans the placement of `count` like tasks over the cached `view`.
 ///
 /// Nodes whose cached room is too small are asked only when too few others are left: their record
 /// may be old.
@@ -74,8 +79,7 @@ pub fn plan<K: Copy + Ord>(
     need: &Need<'_>,
     count: u32,
     view: &[Known<'_, K>],
-    sample: usize,
-    fit: &dyn Fit,
+    rule: &Rule<'_>,
     rng: &mut impl Rng,
 ) -> Plan<K> {
     let mut roomy = Vec::new();
@@ -88,80 +92,120 @@ pub fn plan<K: Copy + Ord>(
                 if could_ever(need, &known.facts).is_ok() && !known.load.draining {
                     tight.push(known);
                 }
-                if ruled_out.len() < MAX_PROBES {
+                if ruled_out.len() < MAX_RULED_OUT {
                     ruled_out.push((known.node, miss));
                 }
             }
         }
     }
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let probes = count.clamp(2, MAX_PROBES);
+    let least = if rule.policy.live { 2 } else { 1 };
+    let sample = if rule.policy.cached { rule.sample } else { 0 };
     // A lone task is worth a few candidates per probe; a batch needs room above all.
-    let wanted = sample.max(probes);
-    let mut candidates = draw(&roomy, wanted, rng);
-    rank(&mut candidates, need, fit, rng);
-    if candidates.len() < probes {
-        let mut more = draw(&tight, probes - candidates.len(), rng);
-        rank(&mut more, need, fit, rng);
-        candidates.append(&mut more);
+    let batch = (count as usize).saturating_mul(2).min(MAX_DRAWN);
+    let wanted = sample.max(least).max(if count > 1 { batch } else { 0 });
+    let drawn = draw(&roomy, wanted, rule, rng);
+    let mut ranked = rank(drawn, need, rule, rng);
+    let mut probes = enough(need, count, &ranked).max(least);
+    if ranked.len() < probes {
+        let more = draw(&tight, probes - ranked.len(), rule, rng);
+        ranked.extend(rank(more, need, rule, rng));
     }
-    let ranked: Vec<_> = candidates
+    probes = probes.min(ranked.len());
+    let candidates = ranked
         .into_iter()
-        .map(|known| Ranked {
+        .map(|(known, score)| Ranked {
             node: known.node,
-            score: fit.fit(need, &known.facts, &known.load),
+            score,
             age: known.age,
         })
         .collect();
-    let probes = probes.min(ranked.len());
     Plan {
-        candidates: ranked,
+        candidates,
         probes,
         ruled_out,
     }
 }
 
-/// Draws up to `wanted` nodes without replacement, in proportion to their CPU capacity.
+/// How many of the ranked must be asked so that a batch finds twice the room it needs, as far as the
+/// view knows: half of it may be gone by now.
+fn enough<K>(need: &Need<'_>, count: u32, ranked: &[(&Known<'_, K>, FitScore)]) -> usize {
+    if count <= 1 {
+        return 0;
+    }
+    let wanted = u64::from(count) * 2;
+    let mut room = 0;
+    for (asked, (known, _)) in (1..).zip(ranked.iter().take(MAX_PROBES)) {
+        room += u64::from(known.load.free.room_for(&need.resources, count));
+        if room >= wanted {
+            return asked;
+        }
+    }
+    MAX_PROBES.min(count as usize * 2)
+}
+
+/// Draws up to `wanted` nodes without replacement, in proportion to what they can do.
 fn draw<'a, K: Copy>(
     from: &[&'a Known<'a, K>],
     wanted: usize,
+    rule: &Rule<'_>,
     rng: &mut impl Rng,
 ) -> Vec<&'a Known<'a, K>> {
-    let mut left: Vec<_> = from.to_vec();
+    let mut left: Vec<_> = from
+        .iter()
+        .map(|known| (weight(known, rule), *known))
+        .collect();
+    let mut total: u64 = left.iter().map(|(weight, _)| weight).sum();
     let mut drawn = Vec::with_capacity(wanted.min(left.len()));
-    let weight = |known: &Known<'_, K>| u64::from(known.facts.capacity.cpu.max(1));
-    let mut total: u64 = left.iter().map(|known| weight(known)).sum();
     while drawn.len() < wanted && !left.is_empty() {
         let mut at = rng.random_range(0..total);
         let chosen = left
             .iter()
-            .position(|known| {
-                let weight = weight(known);
-                let here = at < weight;
-                at = at.saturating_sub(weight);
+            .position(|(weight, _)| {
+                let here = at < *weight;
+                at = at.saturating_sub(*weight);
                 here
             })
             .unwrap_or(left.len() - 1);
-        let known = left.remove(chosen);
-        total -= weight(known);
+        let (weight, known) = left.swap_remove(chosen);
+        total -= weight;
         drawn.push(known);
     }
     drawn
 }
 
+/// What a node can do: its cores, as fast as they are known to be.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn weight<K>(known: &Known<'_, K>, rule: &Rule<'_>) -> u64 {
+    if !rule.policy.capacity {
+        return 1;
+    }
+    let cpu = f64::from(known.facts.capacity.cpu.max(1));
+    let speed = rule.fit.weight(&known.facts).clamp(1e-3, 1e3);
+    (cpu * speed * 1e3).clamp(1.0, 1e15) as u64
+}
+
 /// Orders by fit, best first, with a random order within the tie zone.
-fn rank<K>(known: &mut [&Known<'_, K>], need: &Need<'_>, fit: &dyn Fit, rng: &mut impl Rng) {
+fn rank<'a, K>(
+    known: Vec<&'a Known<'a, K>>,
+    need: &Need<'_>,
+    rule: &Rule<'_>,
+    rng: &mut impl Rng,
+) -> Vec<(&'a Known<'a, K>, FitScore)> {
     let mut keyed: Vec<_> = known
-        .iter()
-        .map(|&known| {
-            let score = fit.fit(need, &known.facts, &known.load).total();
-            (score + rng.random_range(0.0..TIE_ZONE), known)
+        .into_iter()
+        .map(|known| {
+            let score = rule.fit.fit(need, &known.facts, &known.load);
+            let jitter = if rule.policy.jitter {
+                rng.random_range(0.0..TIE_ZONE)
+            } else {
+                0.0
+            };
+            (score.total() + jitter, known, score)
         })
         .collect();
     keyed.sort_by(|a, b| b.0.total_cmp(&a.0));
-    for (slot, (_, node)) in known.iter_mut().zip(keyed) {
-        *slot = node;
-    }
+    let ranked = keyed.into_iter();
+    ranked.map(|(_, known, score)| (known, score)).collect()
 }
 
 /// A probed node's live answer.
@@ -195,6 +239,8 @@ pub fn share<K>(need: &Need<'_>, count: u32, answers: &[Answer<'_, K>], fit: &dy
         let load = &mut loads[best];
         load.free = load.free.minus(&need.resources);
         load.idle_cpu = load.idle_cpu.saturating_sub(need.resources.cpu);
+        load.running = load.running.saturating_add(1);
+        load.mix.add(need.class);
         scores[best] = fit.fit(need, &answers[best].facts, load).total();
     }
     given
@@ -222,6 +268,15 @@ mod tests {
                 ..Resources::default()
             },
             constraints: &[],
+            class: crate::classes::ClassId::default(),
+        }
+    }
+
+    fn rule(sample: usize) -> Rule<'static> {
+        Rule {
+            policy: Policy::default(),
+            fit: &MeasuredFit,
+            sample,
         }
     }
 
@@ -233,7 +288,11 @@ mod tests {
         };
         Known {
             node,
-            facts: NodeFacts { capacity, labels },
+            facts: NodeFacts {
+                capacity,
+                labels,
+                platform: "",
+            },
             load: NodeLoad {
                 free: Resources {
                     cpu: free,
@@ -256,7 +315,7 @@ mod tests {
         let view: Vec<_> = view.iter().collect();
         let mut rng = rng(1);
         let large = (0..2_000)
-            .filter(|_| draw(&view, 1, &mut rng)[0].node == 1)
+            .filter(|_| draw(&view, 1, &rule(1), &mut rng)[0].node == 1)
             .count();
         assert!(
             (1_740..1_860).contains(&large),
@@ -270,7 +329,7 @@ mod tests {
         let mut view: Vec<_> = (0..4).map(|i| known(&labels, i, 4_000, 4_000)).collect();
         view[2].load.idle_cpu = 0;
         for seed in 0..50 {
-            let plan = plan(&need(), 1, &view, 4, &MeasuredFit, &mut rng(seed));
+            let plan = plan(&need(), 1, &view, &rule(4), &mut rng(seed));
             assert_eq!(plan.candidates.last().map(|c| c.node), Some(2));
         }
         let answers: Vec<_> = view
@@ -290,7 +349,7 @@ mod tests {
     fn full_nodes_are_asked_only_for_want_of_others() {
         let labels = BTreeMap::new();
         let view = [known(&labels, 0, 1_000, 0), known(&labels, 1, 1_000, 500)];
-        let plan = plan(&need(), 1, &view, 8, &MeasuredFit, &mut rng(3));
+        let plan = plan(&need(), 1, &view, &rule(8), &mut rng(3));
         let order: Vec<_> = plan.candidates.iter().map(|c| c.node).collect();
         assert_eq!((order, plan.probes), (vec![1, 0], 2));
         assert_eq!(plan.ruled_out.len(), 1);
@@ -328,7 +387,7 @@ mod tests {
                 .zip(&cpus)
                 .map(|(i, &(cpu, free))| known(&labels, i, cpu, free.min(cpu)))
                 .collect();
-            let plan = plan(&need(), count, &view, 8, &MeasuredFit, &mut rng(seed));
+            let plan = plan(&need(), count, &view, &rule(8), &mut rng(seed));
             let mut nodes: Vec<_> = plan.candidates.iter().map(|c| c.node).collect();
             nodes.sort_unstable();
             nodes.dedup();

@@ -45,7 +45,9 @@ pub struct Case {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimSettings {
     /// How long the cluster has to form before the workload begins.
-    pub settle: Duration,
+    pub form: Duration,
+    /// Between two moments of [`crate::outcome::Outcome::course`]; by default two hundred are noted.
+    pub sample: Option<Duration>,
     /// The most members a view holds.
     pub view_limit: usize,
     /// Bytes per second that a node spends on gossip, both directions together.
@@ -59,7 +61,8 @@ pub struct SimSettings {
 impl Default for SimSettings {
     fn default() -> Self {
         Self {
-            settle: Duration::from_secs(30),
+            form: Duration::from_secs(30),
+            sample: None,
             view_limit: 512,
             byte_budget: 4096,
             acquaintances: 8,
@@ -251,6 +254,25 @@ pub enum FaultKind {
 }
 
 impl Case {
+    /// A case without machines, jobs or faults, to be filled.
+    pub fn empty(truth: Truth) -> Self {
+        Self {
+            name: String::new(),
+            seed: 1,
+            machines: Vec::new(),
+            truth: Arc::new(truth),
+            beliefs: Beliefs::Nothing,
+            jobs: Vec::new(),
+            network: Network::default(),
+            gossip_period: Duration::from_secs(1),
+            faults: Vec::new(),
+            warmup: Duration::ZERO,
+            measured_until: Duration::MAX,
+            end: Duration::ZERO,
+            sim: SimSettings::default(),
+        }
+    }
+
     /// The work per second that the fleet can do at speed 1, in cores, if one task takes one core.
     #[allow(clippy::cast_precision_loss)]
     pub fn cores(&self) -> f64 {

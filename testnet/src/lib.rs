@@ -12,8 +12,10 @@
 pub mod case;
 pub mod model;
 pub mod outcome;
+pub mod play;
 pub mod report;
 pub mod scenario;
+pub mod shrink;
 pub mod sim;
 pub mod truth;
 pub mod validate;

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bench;
+mod commands;
 
 use std::process::ExitCode;
 
@@ -23,7 +24,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure speed and size of real daemons on this machine
+    /// Play a scenario in virtual time, policies side by side
+    Sim(commands::simulate::Args),
+    /// Compare the queueing model with what is known from elsewhere
+    Validate(commands::validate::Args),
+    /// Make a failing scenario smaller while it still fails
+    Shrink(commands::shrink::Args),
+    /// Measure speed and size of real daemons on this machine, or the placement rule in virtual time
     Bench(bench::Args),
 }
 
@@ -32,6 +39,10 @@ fn main() -> ExitCode {
     if let Some(done) = bench::stamp::task() {
         return done;
     }
-    let Command::Bench(args) = Cli::parse().command;
-    bench::main(args)
+    match Cli::parse().command {
+        Command::Sim(args) => commands::simulate::main(&args),
+        Command::Validate(args) => commands::validate::main(&args),
+        Command::Shrink(args) => commands::shrink::main(&args),
+        Command::Bench(args) => bench::main(args),
+    }
 }

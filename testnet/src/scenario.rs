@@ -13,7 +13,7 @@
 //! | `cluster`, `network` | machines and what lies between them |
 //! | `truth`, `generator`, `measured` | speeds and contention: written, drawn, from files |
 //! | `fault`, `churn`, `timeline` | what goes wrong, and the order that comes of it |
-//! | `expect`, `settings` | what must hold; words for simulators |
+//! | `expect`, `settings` | what must hold; words for the simulator |
 //!
 //! The workload is in [`crate::workload`].
 
@@ -49,10 +49,11 @@ use fault::FaultSpec;
 use reader::Table;
 use truth::TruthSpec;
 
+use settings::Settings;
+
 pub use cluster::MOST_MACHINES;
 pub use error::{At, Complaint, ScenarioError, Within};
-pub use expect::{Expect, Expectation, METRICS, Op};
-pub use settings::{GossipTable, SimSettings};
+pub use expect::{BESIDES, Expect, Expectation, Op};
 
 /// A scenario that was read and checked.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ pub struct Scenario {
     faults: Vec<FaultSpec>,
     churn: Churn,
     expect: Expect,
-    settings: SimSettings,
+    settings: Settings,
 }
 
 /// Reads and checks a scenario file. Files that it names are looked for beside it.
@@ -143,7 +144,7 @@ impl Scenario {
             faults: fault::read(&root)?,
             churn: Churn::read(&root, base)?,
             expect: Expect::read(&root)?,
-            settings: SimSettings::read(&root)?,
+            settings: Settings::read(&root)?,
             cluster,
             truth,
         })
@@ -193,11 +194,6 @@ impl Scenario {
     /// What must hold at the end.
     pub const fn expect(&self) -> &Expect {
         &self.expect
-    }
-
-    /// Words for simulators only.
-    pub const fn settings(&self) -> &SimSettings {
-        &self.settings
     }
 
     /// Names of the groups of jobs, by [`crate::case::Job::group`].
@@ -260,10 +256,10 @@ impl Scenario {
             drawn.submitted_until,
         )?;
         let last_fault = faults.last().map_or(Duration::ZERO, |fault| fault.at);
-        let settle = self
+        let drain = self
             .settings
-            .settle
-            .unwrap_or_else(|| default_settle(&drawn, &truth));
+            .drain
+            .unwrap_or_else(|| default_drain(&drawn, &truth));
         Ok(Case {
             name: self.name.clone(),
             seed,
@@ -273,10 +269,11 @@ impl Scenario {
             gossip_period: self.gossip_period,
             warmup: drawn.warmup,
             measured_until: drawn.measured_until,
-            end: drawn.submitted_until.max(last_fault).saturating_add(settle),
+            end: drawn.submitted_until.max(last_fault).saturating_add(drain),
             machines: fleet.machines,
             jobs: drawn.jobs,
             faults,
+            sim: self.settings.sim.clone(),
         })
     }
 
@@ -290,7 +287,7 @@ impl Scenario {
 }
 
 /// Half as long again as jobs came, and long enough for the longest task at the slowest speed.
-fn default_settle(drawn: &Drawn, truth: &Truth) -> Duration {
+fn default_drain(drawn: &Drawn, truth: &Truth) -> Duration {
     let slowest = truth
         .speed
         .iter()
@@ -299,8 +296,8 @@ fn default_settle(drawn: &Drawn, truth: &Truth) -> Duration {
         .filter(|speed| *speed > 0.0)
         .fold(1.0, f64::min);
     let longest = drawn.longest.as_secs_f64() / slowest * 2.0;
-    let settle = 30.0 + drawn.submitted_until.as_secs_f64() / 2.0 + longest;
-    amount::seconds(settle).unwrap_or(Duration::from_secs(86_400))
+    let drain = 30.0 + drawn.submitted_until.as_secs_f64() / 2.0 + longest;
+    amount::seconds(drain).unwrap_or(Duration::from_secs(86_400))
 }
 
 /// The keys `seed` and `seeds`.

@@ -5,6 +5,7 @@
 //! meddle with it.
 
 mod agenda;
+mod believe;
 mod effects;
 mod execute;
 mod falsify;

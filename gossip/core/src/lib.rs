@@ -313,6 +313,18 @@ impl Gossip {
         self.view.entries().map(|(_, entry)| self.describe(entry))
     }
 
+    /// All members, those first whose ids follow `start`. Ids are random, so from a random `start`
+    /// the first few are random members.
+    pub fn members_from(&self, start: &NodeId) -> impl Iterator<Item = Member<'_>> {
+        let around = self.view.entries_from(start);
+        around.map(|entry| self.describe(entry))
+    }
+
+    /// How many members there are, the gone among them.
+    pub fn member_count(&self) -> usize {
+        self.view.len()
+    }
+
     /// What was done so far.
     pub const fn counters(&self) -> &Counters {
         &self.counters

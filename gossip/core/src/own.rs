@@ -227,6 +227,7 @@ fn is_great(old: &Load, new: &Load, capacity: &Resources) -> bool {
         || differs(a.memory, b.memory, capacity.memory)
         || differs(a.disk, b.disk, capacity.disk)
         || u64::from(old.idle_cpu.abs_diff(new.idle_cpu)) * GREAT > cpu
+        || (old.waiting == 0) != (new.waiting == 0)
         || differs(old.queue.into(), new.queue.into(), old.queue.max(8).into())
         || pressure(old.pressure.cpu, new.pressure.cpu)
         || pressure(old.pressure.memory, new.pressure.memory)

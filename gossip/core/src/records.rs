@@ -245,4 +245,5 @@ fn in_range(load: &Load) -> bool {
         && load.free.disk <= BYTES
         && load.running <= COUNT
         && load.queue <= COUNT
+        && load.waiting <= COUNT
 }

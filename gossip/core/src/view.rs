@@ -230,6 +230,13 @@ impl View {
         self.entries.iter()
     }
 
+    /// All entries, those first whose ids follow `start`.
+    pub(crate) fn entries_from(&self, start: &NodeId) -> impl Iterator<Item = &Entry> {
+        let after = self.entries.range(start..);
+        let around = after.chain(self.entries.range(..start));
+        around.map(|(_, entry)| entry)
+    }
+
     /// The members that are alive or suspect, this node among them.
     pub(crate) const fn live(&self) -> &BTreeSet<NodeId> {
         &self.live

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use starling_placement::{NodeLoad, Resources};
 
-use crate::ids::{JobId, TaskId};
+use crate::ids::{JobId, NodeId, TaskId};
 use crate::job::{Epoch, JobSpec, Outcome};
 
 /// The most tasks named in one message.
@@ -128,6 +128,9 @@ pub enum JobMessage {
         /// The host's fresh load.
         #[serde(rename = "l")]
         load: NodeLoad,
+        /// Who is likelier to have room, if tasks were refused for want of it.
+        #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+        bounce: Option<NodeId>,
     },
     /// I have tasks that wait for room like this: tell me when you have some.
     #[serde(rename = "w")]
@@ -136,6 +139,9 @@ pub enum JobMessage {
         #[serde(rename = "n")]
         need: Resources,
     },
+    /// I need no room any more: offer it to the next.
+    #[serde(rename = "n")]
+    Pass,
     /// Stop these placements; remember that they must not start.
     #[serde(rename = "h")]
     Halt(Vec<(TaskId, Epoch)>),

@@ -221,7 +221,10 @@ mod tests {
                 idle_cpu: 128_000,
                 queue: 1_000,
                 running: 1_000,
-                ..Load::default()
+                waiting: 65_536,
+                mix: starling_placement::Mix([0xffff; 4]),
+                pressure: [255; 4].into(),
+                draining: true,
             },
         }
     }

@@ -1,8 +1,10 @@
 //! The engine's limits and time-outs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use starling_gossip::{GossipConfig, Seed};
+use starling_placement::{Classes, Policy};
 use starling_wire::NodeStatic;
 
 /// What an engine is told at its start.
@@ -37,6 +39,10 @@ pub struct Config {
     pub retry_max: Duration,
     /// How long a leaving node waits for its tasks to end and be noted.
     pub leave_deadline: Duration,
+    /// Which parts of the placement rule are in force.
+    pub policy: Policy,
+    /// What is known of classes; without it a node learns from its own jobs.
+    pub classes: Option<Arc<dyn Classes>>,
 }
 
 impl Default for Config {
@@ -56,6 +62,8 @@ impl Default for Config {
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(300),
             leave_deadline: Duration::from_secs(8),
+            policy: Policy::default(),
+            classes: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use starling_wire::jobs::JobMessage;
 use starling_wire::{JobId, Message, NodeId, Signer, Time, decode_frame, encode_frame};
 
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::effect::{CommandError, Effect, Effects, Event, EventKind, Reply};
 use crate::host::{HeldView, Host};
 use crate::input::{Command, Input, RequestId};
@@ -120,6 +121,7 @@ impl Engine {
             scratch: Vec::new(),
             undecodable: 0,
         };
+        engine.owner.give(engine.config.classes.clone());
         let (owner, host, mut ctx) = engine.split(now, fx);
         host.take_up(
             read.held,
@@ -223,6 +225,13 @@ impl Engine {
         self.host.view()
     }
 
+    /// What placement took so far.
+    pub const fn counters(&self) -> Counters {
+        let mut counters = self.owner.counters;
+        counters.stealing_offers = self.host.counters.stealing_offers;
+        counters
+    }
+
     /// What the placements that this node holds reserve together; those that are over, nothing.
     pub const fn reserved(&self) -> Resources {
         self.host.reserved()
@@ -262,6 +271,7 @@ impl Engine {
             JobMessage::Probe { .. }
             | JobMessage::Claim { .. }
             | JobMessage::Wait { .. }
+            | JobMessage::Pass
             | JobMessage::Halt(_)
             | JobMessage::Noted(_)
             | JobMessage::Audit(_) => host.message(from, message, &mut ctx),
@@ -375,6 +385,7 @@ impl Engine {
     }
 
     fn load_changed(&mut self, now: Time, fx: &mut Effects) {
+        self.host.waiting = self.owner.waiting();
         let load = self.host.rough_load(&self.gossip.my_fixed().capacity);
         if load == self.gossip.my_load() {
             return;

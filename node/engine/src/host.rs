@@ -11,11 +11,12 @@ mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use starling_placement::Resources;
+use starling_placement::{ClassId, Resources};
 use starling_wire::codec;
 use starling_wire::jobs::JobMessage;
 use starling_wire::{Epoch, Load, NodeId, Outcome, TaskId, Time};
 
+use crate::counters::Counters;
 use crate::effect::Effect;
 use crate::engine::Ctx;
 use crate::input::{HeldTask, HostSample, TaskEvent};
@@ -52,6 +53,7 @@ struct Held {
     epoch: Epoch,
     owner: NodeId,
     need: Resources,
+    class: ClassId,
     stage: Stage,
     since: Time,
     ended: Option<Time>,
@@ -95,6 +97,9 @@ pub(crate) struct Host {
     held: BTreeMap<TaskId, Held>,
     reserved: Resources,
     running: u32,
+    /// How many placements that are not over are of each class.
+    classes: BTreeMap<ClassId, u32>,
+    pub(crate) counters: Counters,
     /// How many placements that are not over each owner has here.
     by_owner: BTreeMap<NodeId, u32>,
     /// Whether an owner entered or left `by_owner` since the engine last asked.
@@ -116,6 +121,8 @@ pub(crate) struct Host {
     told: Load,
     /// CPU in use, smoothed, in millicores.
     cpu_used: u32,
+    /// How many tasks of this node's own jobs found no place, as its owner's side says.
+    pub(crate) waiting: u32,
     draining: bool,
     drain_deadline: Option<Time>,
     leaving: Option<Time>,
@@ -165,6 +172,7 @@ impl Host {
                 epoch: row.epoch,
                 owner: row.owner,
                 need: row.need,
+                class: row.class,
                 since: row.since,
                 ended: matches!(stage, Stage::Ended(_)).then_some(ctx.now),
                 stage,
@@ -230,6 +238,7 @@ impl Host {
                 self.claim(from, request, job, &spec, tasks, ctx);
             }
             JobMessage::Wait { need } => self.wait(from, need),
+            JobMessage::Pass => self.pass(),
             JobMessage::Halt(tasks) => self.halt(from, tasks, ctx),
             JobMessage::Noted(items) => self.noted(from, items, ctx),
             JobMessage::Audit(tasks) => self.audit(from, tasks, ctx),
@@ -301,6 +310,7 @@ impl Host {
         if !held.is_over() {
             self.reserved = self.reserved.plus(&held.need);
             self.running += 1;
+            *self.classes.entry(held.class).or_default() += 1;
             let count = self.by_owner.entry(held.owner).or_default();
             *count += 1;
             self.ties_changed |= *count == 1;
@@ -323,6 +333,12 @@ impl Host {
         held.ended = Some(now);
         self.reserved = self.reserved.minus(&held.need);
         self.running -= 1;
+        if let Some(count) = self.classes.get_mut(&held.class) {
+            *count -= 1;
+            if *count == 0 {
+                self.classes.remove(&held.class);
+            }
+        }
         if let Some(count) = self.by_owner.get_mut(&held.owner) {
             *count -= 1;
             if *count == 0 {

@@ -9,6 +9,7 @@
 //! by `host`, and comes back as reports to `owner::report`, until every task has ended.
 
 pub mod config;
+pub mod counters;
 pub mod effect;
 pub mod engine;
 mod host;
@@ -18,6 +19,7 @@ mod owner;
 mod saved;
 
 pub use config::Config;
+pub use counters::Counters;
 pub use effect::{CommandError, Effect, Effects, Event, EventKind, NearMiss, Reply, Save};
 pub use engine::Engine;
 pub use host::HeldView;

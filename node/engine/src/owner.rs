@@ -1,5 +1,8 @@
 //! The owner's side: this node's jobs, and what it takes to bring each of their tasks to an end.
 
+mod bind;
+mod explain;
+mod outlook;
 mod place;
 mod recover;
 mod report;
@@ -7,16 +10,21 @@ mod stop;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use starling_placement::MeasuredFit;
+use starling_placement::Classes;
 use starling_wire::jobs::JobMessage;
 use starling_wire::{JobId, NodeId, TaskId, Time};
 
+use crate::counters::Counters;
 use crate::engine::Ctx;
 use crate::job::{Job, TaskState};
 use crate::saved;
+pub(crate) use outlook::class_of;
+use outlook::{Distrust, Knowledge};
 use place::{InFlight, Round};
+use report::Claimed;
 
 /// Something an owner does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +79,9 @@ pub(crate) struct Owner {
     requests: u64,
     open_tasks: usize,
     mean_service: Duration,
-    fit: MeasuredFit,
+    knowledge: Knowledge,
+    distrust: Distrust,
+    pub(crate) counters: Counters,
 }
 
 impl Default for Owner {
@@ -89,7 +99,9 @@ impl Default for Owner {
             requests: 0,
             open_tasks: 0,
             mean_service: Duration::from_secs(1),
-            fit: MeasuredFit,
+            knowledge: Knowledge::default(),
+            distrust: Distrust::default(),
+            counters: Counters::default(),
         }
     }
 }
@@ -99,7 +111,11 @@ impl Owner {
         match message {
             JobMessage::Room {
                 request: 0, load, ..
-            } => self.pull(from, &load, ctx),
+            } => {
+                if self.pull(from, &load, ctx) == 0 {
+                    ctx.send(from, JobMessage::Pass);
+                }
+            }
             JobMessage::Room {
                 request,
                 room,
@@ -113,10 +129,18 @@ impl Owner {
                 accepted,
                 refused,
                 load,
+                bounce,
                 ..
             } => {
                 let all_taken = refused.is_empty();
-                self.claimed(from, request, job, accepted, refused, ctx);
+                let answer = Claimed {
+                    job,
+                    accepted,
+                    refused,
+                    free: load.free,
+                    bounce,
+                };
+                self.claimed(from, request, answer, ctx);
                 // Whoever has just refused does not have the room that its load seems to show.
                 if all_taken {
                     self.pull(from, &load, ctx);
@@ -158,6 +182,24 @@ impl Owner {
     /// Where tasks of this owner are: those nodes are watched.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = NodeId> {
         self.at.keys().copied()
+    }
+
+    /// Takes what the configuration knows of classes.
+    pub(crate) fn give(&mut self, classes: Option<Arc<dyn Classes>>) {
+        self.knowledge.give(classes);
+    }
+
+    /// How many tasks found no place yet, roughly: a power of two, so that it is not told anew with
+    /// each task.
+    pub(crate) fn waiting(&self) -> u32 {
+        let blocked = self.placing.values().filter(|p| p.blocked.is_some());
+        let waiting: usize = blocked.map(|placing| placing.ready.len()).sum();
+        let waiting = u32::try_from(waiting).unwrap_or(1 << 20).min(1 << 20);
+        if waiting == 0 {
+            0
+        } else {
+            1 << waiting.ilog2()
+        }
     }
 
     /// Whether [`Owner::hosts`] changed since this was last asked.

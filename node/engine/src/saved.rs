@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use starling_gossip::Seed;
-use starling_placement::Resources;
+use starling_placement::{ClassId, Resources};
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId, Time, codec};
 
 use crate::effect::Save;
@@ -87,6 +87,8 @@ pub(crate) struct HeldRow {
     pub(crate) need: Resources,
     #[serde(rename = "s", default)]
     pub(crate) since: Time,
+    #[serde(rename = "c", default)]
+    pub(crate) class: ClassId,
 }
 
 /// Everything saved, read back.

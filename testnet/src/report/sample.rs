@@ -46,6 +46,7 @@ pub(super) fn case(machines: usize, jobs: &[(f64, u16, &[Duration])]) -> Case {
         warmup: Duration::ZERO,
         measured_until: s(100.0),
         end: s(200.0),
+        sim: crate::case::SimSettings::default(),
     }
 }
 
@@ -76,6 +77,8 @@ pub(super) fn outcome(tasks: Vec<TaskFate>, end: f64) -> Outcome {
         events: 42,
         digest: "d1".to_owned(),
         violations: Vec::new(),
+        converged: None,
+        duplicate_seconds: 0.0,
     }
 }
 

@@ -4,6 +4,7 @@
 use super::amount;
 use super::error::{At, ScenarioError};
 use super::reader::Table;
+use crate::report;
 
 /// What must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,7 +16,7 @@ pub struct Expect {
 /// One thing that must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
-    /// One of [`METRICS`].
+    /// A measure of reports, or one of [`BESIDES`].
     pub metric: String,
     /// How it is compared.
     pub op: Op,
@@ -44,39 +45,30 @@ enum Unit {
     Flag,
 }
 
-/// What can be expected of a run: the measured tasks' response times and slowdowns (response over
-/// the time alone on the best platform), `quality` (the mean of what tasks got of their ideal
-/// speed), losses, duplicates, messages and views.
-pub const METRICS: [&str; 17] = [
-    "lost_tasks",
-    "unfinished_tasks",
-    "duplicate_seconds",
-    "violations",
-    "converged",
-    "response_mean",
-    "response_p50",
-    "response_p90",
-    "response_p99",
-    "response_max",
-    "slowdown_mean",
-    "slowdown_p99",
-    "quality",
-    "live_messages_per_task",
-    "bytes_per_task",
-    "bytes_per_node_second",
-    "view_age",
-];
+/// What can be expected of a run besides the measures of reports ([`crate::report::names`]).
+pub const BESIDES: [&str; 2] = ["converged", "duplicate_seconds"];
 
-fn unit(metric: &str) -> Unit {
+fn unit(metric: &str) -> Option<Unit> {
     match metric {
-        "converged" => Unit::Flag,
-        "view_age" => Unit::Time,
-        _ if metric.starts_with("response") => Unit::Time,
-        _ => Unit::Number,
+        "converged" => Some(Unit::Flag),
+        "duplicate_seconds" => Some(Unit::Number),
+        _ => report::named(metric).map(|name| match name.unit {
+            "s" => Unit::Time,
+            _ => Unit::Number,
+        }),
     }
 }
 
 impl Op {
+    /// The comparison in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Equal => "exactly",
+            Self::Below => "at most",
+            Self::Above => "at least",
+        }
+    }
+
     /// Whether `found` is what was expected. What is not a number is not.
     pub fn holds(self, found: f64, value: f64) -> bool {
         match self {
@@ -102,13 +94,14 @@ impl Expect {
             } else {
                 (key.as_str(), Op::Equal)
             };
-            if !METRICS.contains(&metric) {
+            let Some(unit) = unit(metric) else {
+                let known = report::names().iter().map(|name| name.name);
                 return Err(value.at.error(
                     format!("there is no metric `{metric}`"),
-                    amount::instead(metric, METRICS),
+                    amount::instead(metric, known.chain(BESIDES)),
                 ));
-            }
-            let number = match unit(metric) {
+            };
+            let number = match unit {
                 Unit::Time => value.time()?.as_secs_f64(),
                 Unit::Number => value.at_least_zero("a number of at least 0")?,
                 Unit::Flag if op == Op::Equal => f64::from(u8::from(value.flag()?)),

@@ -256,7 +256,7 @@ fn groups_of_machines_keep_their_parts() {
 fn what_must_hold_is_read() {
     let scenario = small(
         "[workload]\nrate = 1\nduration = \"1s\"\njobs = 5\n\
-         [expect]\nlost_tasks = 0\nresponse_p99_below = \"1500ms\"\nconverged = true\nquality_above = 0.8\n",
+         [expect]\nlost = 0\nresponse_p99_below = \"1500ms\"\nconverged = true\nperformance_mean_above = 0.8\n",
     )
     .unwrap();
     let found: Vec<(&str, Op, f64)> = scenario
@@ -269,8 +269,8 @@ fn what_must_hold_is_read() {
         found,
         [
             ("converged", Op::Equal, 1.0),
-            ("lost_tasks", Op::Equal, 0.0),
-            ("quality", Op::Above, 0.8),
+            ("lost", Op::Equal, 0.0),
+            ("performance_mean", Op::Above, 0.8),
             ("response_p99", Op::Below, 1.5),
         ]
     );

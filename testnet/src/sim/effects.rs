@@ -202,7 +202,6 @@ impl Tally {
                 messages.placement_bytes += size;
                 match frame.get(6) {
                     Some(b'p' | b'w') => messages.live += 1,
-                    Some(b'b') => messages.bounces += 1,
                     _ => {}
                 }
             }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use starling_engine::Config;
 use starling_gossip::GossipConfig;
+use starling_placement::Policy;
 use starling_wire::Time;
 
 use super::agenda::Todo;
+use super::believe::believed;
 use super::fate::Fates;
 use super::trace::Sink;
 use super::world::{Options, World};
 use crate::case::Case;
-use crate::outcome::Outcome;
+use crate::outcome::{Messages, Outcome};
 
 /// How many moments of a run are noted.
 const MOMENTS: u32 = 200;
@@ -26,15 +28,15 @@ pub struct Watch<'a> {
     pub trace: Option<Sink>,
 }
 
-/// Runs `case` under the production engine, named `policy` in the outcome.
-pub fn run(case: &Case, policy: &str, mut watch: Watch<'_>) -> Outcome {
-    let mut world = world(case);
+/// Runs `case` under the production engine with `policy` in force, named `name` in the outcome.
+pub fn run(case: &Case, name: &str, policy: Policy, mut watch: Watch<'_>) -> Outcome {
+    let mut world = world(case, policy);
     world.trace.sink = watch.trace.take();
-    let origin = Time::ZERO + case.sim.settle;
+    let origin = Time::ZERO + case.sim.form;
     let end = origin + case.end;
     let last = case.jobs.last().map_or(Duration::ZERO, |job| job.at);
     let last = case.faults.last().map_or(last, |fault| last.max(fault.at));
-    let slice = (case.sim.settle + case.end) / 500;
+    let slice = (case.sim.form + case.end) / 500;
     let slice = slice.max(Duration::from_millis(1));
     while world.now < end {
         let until = (world.now + slice).min(end);
@@ -59,9 +61,9 @@ pub fn run(case: &Case, policy: &str, mut watch: Watch<'_>) -> Outcome {
         world.note_moment();
     }
     Outcome {
-        policy: policy.to_owned(),
+        policy: name.to_owned(),
         seed: case.seed,
-        messages: world.tally.messages,
+        messages: messages(&world),
         end: world.now.since(origin),
         events: world.handled(),
         digest: world.digest(),
@@ -74,7 +76,7 @@ pub fn run(case: &Case, policy: &str, mut watch: Watch<'_>) -> Outcome {
 }
 
 /// The world of a case, with its workload and its faults on the agenda.
-fn world(case: &Case) -> World {
+fn world(case: &Case, policy: Policy) -> World {
     let config = Config {
         gossip: GossipConfig {
             period: case.gossip_period,
@@ -87,6 +89,8 @@ fn world(case: &Case) -> World {
         max_jobs: usize::MAX,
         max_tasks: usize::MAX,
         retention: Duration::from_secs(60),
+        policy,
+        classes: believed(case),
         ..Config::default()
     };
     let options = Options {
@@ -101,7 +105,7 @@ fn world(case: &Case) -> World {
     world.jobs = Arc::new(case.jobs.clone());
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     world.spawn = (micros(case.sim.spawn.0), micros(case.sim.spawn.1));
-    let origin = Time::ZERO + case.sim.settle;
+    let origin = Time::ZERO + case.sim.form;
     world.fates = Fates::of(case, origin, &world.order);
     for (job, spec) in (0..).zip(&case.jobs) {
         let todo = Todo::Submit {
@@ -114,8 +118,20 @@ fn world(case: &Case) -> World {
     for fault in &case.faults {
         world.plan(origin + fault.at, Todo::Fault(fault.what.clone()));
     }
-    let every = (case.end / MOMENTS).max(Duration::from_millis(1));
+    let every = case.sim.sample.unwrap_or(case.end / MOMENTS);
+    let every = every.max(Duration::from_millis(1));
     world.agenda.every = Some(every);
     world.plan(origin + every, Todo::Moment);
     world
+}
+
+/// What the network carried, and what engines that are up say they did.
+fn messages(world: &World) -> Messages {
+    let mut messages = world.tally.messages;
+    for engine in world.machines.iter().filter_map(|m| m.engine.as_ref()) {
+        let counters = engine.counters();
+        messages.bounces += counters.bounced;
+        messages.steals += counters.pulled;
+    }
+    messages
 }

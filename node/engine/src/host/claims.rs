@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use starling_placement::Resources;
+use rand::RngExt;
+use starling_gossip::MemberState;
+use starling_placement::{Fit, MeasuredFit, Need, NodeFacts, Resources, feasible};
 use starling_wire::codec;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
@@ -10,6 +12,7 @@ use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
 use super::{Held, Host, MAX_HELD, MAX_WAITERS, MAX_WAITERS_OF_ONE, Stage, Waiter};
 use crate::effect::Effect;
 use crate::engine::Ctx;
+use crate::owner::class_of;
 use crate::saved::{self, HeldRow};
 
 impl Host {
@@ -38,6 +41,12 @@ impl Host {
         }
         let room = self.room(&spec.need, ctx);
         let load = self.load(&ctx.gossip.my_fixed().capacity);
+        let full = refused.iter().any(|(.., why)| *why == Refusal::Full);
+        let bounce = if full && ctx.config.policy.bounce {
+            somebody_else(owner, spec, ctx)
+        } else {
+            None
+        };
         ctx.send(
             owner,
             JobMessage::Claimed {
@@ -47,6 +56,7 @@ impl Host {
                 refused,
                 room,
                 load,
+                bounce,
             },
         );
     }
@@ -110,6 +120,7 @@ impl Host {
             owner,
             need: spec.need,
             since: ctx.now,
+            class: class_of(spec),
         };
         ctx.fx.lazy.push(saved::save_held(task, &row));
         self.hold(
@@ -118,6 +129,7 @@ impl Host {
                 epoch,
                 owner,
                 need: spec.need,
+                class: row.class,
                 stage: Stage::Starting,
                 since: ctx.now,
                 ended: None,
@@ -188,4 +200,48 @@ impl Host {
             self.freed = true;
         }
     }
+
+    /// An owner to whom room was offered needs none: the next one in line does not wait for its
+    /// time to be up.
+    pub(super) fn pass(&mut self) {
+        if self.offer_again.take().is_some() {
+            self.freed = true;
+        }
+    }
+}
+
+/// How many random members are looked at for one that has room.
+pub(super) const LOOKED_AT: usize = 16;
+
+/// The better of two random members that seem to have room for a task which does not fit here.
+fn somebody_else(owner: NodeId, spec: &JobSpec, ctx: &mut Ctx<'_>) -> Option<NodeId> {
+    let start = NodeId(ctx.rng.random());
+    let need = Need {
+        resources: spec.need,
+        constraints: &spec.constraints,
+        class: class_of(spec),
+    };
+    let mut best: Option<(f64, NodeId)> = None;
+    let mut found = 0;
+    for member in ctx.gossip.members_from(&start).take(LOOKED_AT) {
+        let Some(fixed) = member.fixed else { continue };
+        let able = member.state == MemberState::Alive && member.node != ctx.me;
+        let facts = NodeFacts {
+            capacity: fixed.capacity,
+            labels: &fixed.labels,
+            platform: &fixed.platform,
+        };
+        if !able || member.node == owner || feasible(&need, &facts, &member.load).is_err() {
+            continue;
+        }
+        let score = MeasuredFit.fit(&need, &facts, &member.load).total();
+        if best.is_none_or(|(held, _)| score > held) {
+            best = Some((score, member.node));
+        }
+        found += 1;
+        if found == 2 {
+            break;
+        }
+    }
+    best.map(|(_, node)| node)
 }

@@ -1,6 +1,6 @@
 //! How loaded this node is: exact for those who ask, rough for gossip.
 
-use starling_placement::{Pressure, Resources};
+use starling_placement::{ClassId, Mix, Pressure, Resources};
 use starling_wire::Load;
 
 use super::{Host, MAX_HELD};
@@ -48,12 +48,28 @@ impl Host {
             idle_cpu: capacity.cpu.saturating_sub(self.cpu_used),
             running: self.running,
             queue: u32::try_from(self.waiters.len()).unwrap_or(u32::MAX),
+            waiting: self.waiting,
+            mix: self.mix(),
             pressure: self
                 .sample
                 .map(|sample| sample.pressure)
                 .unwrap_or_default(),
             draining: self.draining,
         }
+    }
+
+    /// Up to four of the classes that run, the most frequent first, each as often as it runs.
+    fn mix(&self) -> Mix {
+        let mut classes: Vec<(u32, ClassId)> = self
+            .classes
+            .iter()
+            .map(|(class, count)| (*count, *class))
+            .collect();
+        classes.sort_unstable_by(|a, b| b.cmp(a));
+        let each = classes
+            .into_iter()
+            .flat_map(|(count, class)| std::iter::repeat_n(class, count as usize));
+        Mix::of(each)
     }
 
     /// This node's load as gossip tells it. Measured values keep what was told last until they are

@@ -1,8 +1,12 @@
 //! Reports to owners: each placement is told of until its owner has taken note.
 
+use rand::RngExt;
+use starling_gossip::MemberState;
+use starling_placement::NodeLoad;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Report};
 use starling_wire::{Epoch, NodeId, Outcome, TaskId};
 
+use super::claims::LOOKED_AT;
 use super::{Held, Host, Stage};
 use crate::engine::Ctx;
 
@@ -84,6 +88,33 @@ impl Host {
         }
         if offered && !self.waiters.is_empty() {
             self.offer_again = Some(ctx.now + ctx.config.probe_timeout);
+        }
+        if !offered && ctx.config.policy.stealing && !self.draining && promised.free.cpu > 0 {
+            self.steal(load, ctx);
+        }
+    }
+
+    /// Nobody waits in this node's line: offers its room to an owner that the view shows with tasks
+    /// that wait, of a random few that are looked at.
+    fn steal(&mut self, load: NodeLoad, ctx: &mut Ctx<'_>) {
+        let start = NodeId(ctx.rng.random());
+        let needy = ctx
+            .gossip
+            .members_from(&start)
+            .take(LOOKED_AT)
+            .find(|m| m.state == MemberState::Alive && m.node != ctx.me && m.load.waiting > 0)
+            .map(|member| member.node);
+        if let Some(owner) = needy {
+            self.counters.stealing_offers += 1;
+            let (request, room) = (0, 1);
+            ctx.send(
+                owner,
+                JobMessage::Room {
+                    request,
+                    room,
+                    load,
+                },
+            );
         }
     }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use rand::RngExt;
+use starling_placement::Resources;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, NodeId, Outcome, Restart, TaskId};
 
-use super::{Owner, Timer, tie};
+use super::{Owner, Timer, class_of, tie};
 use crate::effect::{Effect, Event, EventKind};
 use crate::engine::Ctx;
 use crate::job::{JobState, TaskState, bounded};
@@ -17,7 +18,7 @@ const MAX_MOVE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The pause after a refused claim: a place that looked free was not, and asking again at once would
 /// find the same.
-const REFUSED_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 
 /// What an owner tells a host about one of its reports.
 enum Note {
@@ -27,24 +28,49 @@ enum Note {
     Halt,
 }
 
+/// A host's answer to a claim.
+pub(super) struct Claimed {
+    pub(super) job: JobId,
+    pub(super) accepted: Vec<(u32, Epoch)>,
+    pub(super) refused: Vec<(u32, Epoch, Refusal)>,
+    /// What the host says it has free.
+    pub(super) free: Resources,
+    /// Who, as it thinks, has room.
+    pub(super) bounce: Option<NodeId>,
+}
+
 impl Owner {
     /// A host answered a claim.
     pub(super) fn claimed(
         &mut self,
         from: NodeId,
         request: u64,
-        id: JobId,
-        accepted: Vec<(u32, Epoch)>,
-        refused: Vec<(u32, Epoch, Refusal)>,
+        answer: Claimed,
         ctx: &mut Ctx<'_>,
     ) {
-        if self
-            .claims
-            .get(&request)
-            .is_some_and(|claim| claim.node == from)
+        let Claimed {
+            job: id,
+            accepted,
+            refused,
+            free,
+            bounce,
+        } = answer;
+        let mut bounced = false;
+        if let Some(claim) = self.claims.get(&request)
+            && claim.node == from
         {
+            bounced = claim.bounced;
             self.claims.remove(&request);
         }
+        if refused.is_empty() {
+            self.distrust.clear(&from);
+        } else if let Some(job) = self.jobs.get(&id)
+            && refused.iter().any(|(.., why)| *why == Refusal::Full)
+            && job.spec.need.fits(&free)
+        {
+            self.distrust.add(from, ctx.now);
+        }
+        let mut homeless = Vec::new();
         for (index, epoch) in accepted.into_iter().take(MAX_TASKS) {
             let Some(job) = self.jobs.get(&id) else { break };
             let Some(task) = job.task(index) else {
@@ -69,8 +95,16 @@ impl Owner {
             let current = task.epoch == epoch && task.node == Some(from);
             if current && task.state == TaskState::Starting {
                 tracing::debug!(job = %id, index, node = ?from, ?refusal, "a claim was refused");
-                self.unsettle(TaskId { job: id, index }, REFUSED_PAUSE, ctx);
+                self.counters.refused += 1;
+                if bounce.is_some() && !bounced && refusal == Refusal::Full {
+                    homeless.push(index);
+                } else {
+                    self.unsettle(TaskId { job: id, index }, REFUSED_PAUSE, ctx);
+                }
             }
+        }
+        if let Some(to) = bounce.filter(|_| !homeless.is_empty()) {
+            self.bounce(id, homeless, to, ctx);
         }
     }
 
@@ -297,6 +331,12 @@ impl Owner {
         // What failed at once says little about how long such tasks run.
         if state == TaskState::Succeeded {
             self.mean_service = (self.mean_service * 7 + ran) / 8;
+            if let Some(fixed) = ctx.gossip.member(&from).and_then(|member| member.fixed)
+                && let Some(job) = self.jobs.get(&id.job)
+            {
+                let class = class_of(&job.spec);
+                self.knowledge.observe(class, &fixed.platform, ran);
+            }
         }
     }
 

@@ -125,6 +125,7 @@ fn check_possible(spec: &JobSpec, ctx: &Ctx<'_>) -> Result<(), CommandError> {
     let need = Need {
         resources: spec.need,
         constraints: &spec.constraints,
+        class: super::class_of(spec),
     };
     let mut misses = Vec::new();
     for member in ctx.gossip.members() {
@@ -135,6 +136,7 @@ fn check_possible(spec: &JobSpec, ctx: &Ctx<'_>) -> Result<(), CommandError> {
         let facts = NodeFacts {
             capacity: fixed.capacity,
             labels: &fixed.labels,
+            platform: &fixed.platform,
         };
         match could_ever(&need, &facts) {
             Ok(()) => return Ok(()),
