@@ -9,13 +9,15 @@ mod gossip;
 mod queues;
 mod sparrow;
 mod speeds;
+mod stale;
 mod stats;
 mod workload;
 
 /// One comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// What it belongs to: `M/M/1`, `Sparrow`, `gossip rounds`, `gossip age` or `two speeds`.
+    /// What it belongs to: `M/M/1`, `Sparrow`, `gossip rounds`, `gossip age`, `two speeds`
+    /// or `stale choices`.
     pub group: String,
     /// What is measured, in words.
     pub what: String,
@@ -87,6 +89,7 @@ pub fn run(full: bool, filter: Option<&str>, progress: Option<Progress<'_>>) -> 
     jobs.extend(sparrow::jobs(size));
     jobs.extend(gossip::jobs(size));
     jobs.extend(speeds::jobs(size));
+    jobs.extend(stale::jobs(size));
     if let Some(filter) = filter {
         let filter = filter.to_lowercase();
         jobs.retain(|job| job.name.to_lowercase().contains(&filter));

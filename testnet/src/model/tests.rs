@@ -7,7 +7,7 @@ use starling_placement::Resources;
 
 use super::chance::{Purpose, below, exponential, stream};
 use super::*;
-use crate::case::{Beliefs, Job, Latency, Machine, SERVICE, SimSettings};
+use crate::case::{Beliefs, Fault, Job, Latency, Machine, SERVICE, SimSettings};
 use crate::truth::{Contention, Truth};
 
 const CORE: Resources = Resources {
@@ -288,4 +288,80 @@ fn what_is_known_of_classes_pays() {
     let (oracle, random) = (mean("oracle"), mean("random"));
     assert!(oracle < 0.8 * random, "{oracle} {random}");
     assert!(mean("quasar") < 0.9 * random);
+}
+
+/// Single servers at load 0.8 with Poisson arrivals and exponential work.
+fn queues(n: usize, jobs: usize) -> Case {
+    let mut case = case(9, 0);
+    let mut rng = stream(9, Purpose::Workload);
+    let mut at = 0.0;
+    case.truth = Arc::new(Truth::uniform());
+    case.machines = (0..n)
+        .map(|i| Machine::new(format!("n{i}"), 0, CORE))
+        .collect();
+    case.jobs = (0..jobs)
+        .map(|_| {
+            at += exponential(&mut rng) / (0.8 * n as f64);
+            Job {
+                at: Duration::from_secs_f64(at),
+                home: below(&mut rng, n) as u32,
+                class: 0,
+                group: 0,
+                need: CORE,
+                tasks: vec![Duration::from_secs_f64(exponential(&mut rng))],
+            }
+        })
+        .collect();
+    case.network.latency = Latency::Fixed(Duration::ZERO);
+    case.end = Duration::MAX;
+    case
+}
+
+#[test]
+fn policies_stand_in_their_known_order() {
+    let case = queues(50, 12_000);
+    let mean = |name: &str| {
+        let outcome = run(&case, parse(name).expect("known"), None);
+        let tasks = outcome.tasks.iter();
+        let sum: f64 = tasks
+            .map(|fate| (fate.ended.expect("ended") - fate.submitted).as_secs_f64())
+            .sum();
+        sum / outcome.tasks.len() as f64
+    };
+    let order = ["central", "jsq", "p5", "p3", "p2c", "p2c-stale", "random"].map(mean);
+    assert!(order.is_sorted(), "{order:?}");
+    // Each of these knows more than chance does.
+    for name in ["jiq", "prequal", "dodoor", "tarcil", "sparrow-late"] {
+        let mean = mean(name);
+        assert!(mean < 0.8 * order[6], "{name}: {mean} {order:?}");
+    }
+}
+
+#[test]
+fn without_its_store_dodoor_goes_on_with_what_it_heard() {
+    let mut case = queues(50, 4_000);
+    let age = |case: &Case| {
+        let outcome = run(case, parse("dodoor").expect("known"), None);
+        assert!(outcome.tasks.iter().all(|fate| fate.ended.is_some()));
+        let late = outcome
+            .course
+            .iter()
+            .filter(|moment| moment.at > ms(80_000));
+        late.map(|moment| moment.view_age).fold(0.0, f64::max)
+    };
+    let fresh = age(&case);
+    case.faults = vec![fault(30_000, FaultKind::CentreDies)];
+    let stale = age(&case);
+    assert!(fresh < 20.0 && stale > 50.0, "{fresh} {stale}");
+}
+
+#[test]
+fn standing_tasks_run_where_they_stand() {
+    let mut case = queues(3, 6);
+    case.jobs.iter_mut().for_each(|job| job.at = Duration::ZERO);
+    let outcome = run_from(&case, parse("central").expect("known"), 4, None);
+    for fate in &outcome.tasks[..4] {
+        assert_eq!(fate.machine, Some(case.jobs[fate.job as usize].home));
+    }
+    assert!(outcome.tasks.iter().all(|fate| fate.ended.is_some()));
 }

@@ -193,8 +193,9 @@ pub(super) fn jobs(size: Size) -> Vec<Job> {
             if few {
                 let many = Plan {
                     n: 2_000,
-                    seeds: 4,
-                    ..plan
+                    seeds: 6,
+                    warm: 300.0,
+                    time: 900.0,
                 };
                 jobs.extend(job(name, Known::Choices(d), load, many));
             }

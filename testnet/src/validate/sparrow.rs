@@ -3,9 +3,12 @@
 //! Mean job response, and its ratio to the mean of the longest task, against what Sparrow's published
 //! simulator gives.
 //!
-//! That simulator ends when 3,000 jobs have had their last task launched, counts those jobs alone,
-//! and leaves out jobs of the first 500 ms, while others go on arriving; so long jobs are missing
-//! from its means where queues are long. The same rule is applied here. It begins empty.
+//! That simulator begins empty and ends when 3,000 jobs have had their last task launched, while
+//! others go on arriving; it counts those jobs alone. So it is here. It also leaves out the jobs of
+//! the first 500 ms, which are counted here: of the readings tried, the table's single seed fits this
+//! one best. One seed is little at load 0.9: from one to the next the means of batch sampling spread
+//! by 9%. So what is known are means over many seeds under the same reading, and the single seed's
+//! are named beside them.
 
 use std::time::Duration;
 
@@ -18,25 +21,52 @@ const GROUP: &str = "Sparrow";
 const TOLERANCE: f64 = 0.05;
 const TASKS: usize = 100;
 
-/// Policy, load, mean job response in milliseconds, and its ratio to the longest task.
-const KNOWN: [(&str, f64, f64, f64); 17] = [
-    ("random", 0.5, 253.0, 2.54),
-    ("per-task", 0.5, 110.0, 1.10),
-    ("sparrow-batch", 0.5, 101.0, 1.02),
-    ("sparrow-late-keep", 0.5, 102.0, 1.015),
-    ("sparrow-late", 0.5, 102.0, 1.015),
-    ("central", 0.5, 103.0, 1.005),
-    ("random", 0.8, 566.0, 5.66),
-    ("per-task", 0.8, 198.0, 2.04),
-    ("sparrow-batch", 0.8, 147.0, 1.52),
-    ("sparrow-late-keep", 0.8, 107.0, 1.062),
-    ("sparrow-late", 0.8, 106.0, 1.054),
-    ("central", 0.8, 103.0, 1.007),
-    ("random", 0.9, 754.0, 7.53),
-    ("per-task", 0.9, 230.0, 2.35),
-    ("sparrow-batch", 0.9, 188.0, 1.91),
-    ("sparrow-late-keep", 0.9, 120.0, 1.20),
-    ("central", 0.9, 110.0, 1.07),
+/// What is known of a policy at a load.
+#[derive(Clone, Copy)]
+struct Known {
+    policy: &'static str,
+    load: f64,
+    /// Mean job response in milliseconds and its ratio to the longest task: means over 40 seeds (12
+    /// at load 0.5) of a program written apart after the published simulator.
+    mean: f64,
+    ratio: f64,
+    /// The same by a single seed of another such program.
+    single: (f64, f64),
+}
+
+const fn known(
+    policy: &'static str,
+    load: f64,
+    (mean, ratio): (f64, f64),
+    single: (f64, f64),
+) -> Known {
+    Known {
+        policy,
+        load,
+        mean,
+        ratio,
+        single,
+    }
+}
+
+const KNOWN: [Known; 17] = [
+    known("random", 0.5, (257.7, 2.562), (253.0, 2.54)),
+    known("per-task", 0.5, (112.0, 1.121), (110.0, 1.1)),
+    known("sparrow-batch", 0.5, (102.0, 1.021), (101.0, 1.02)),
+    known("sparrow-late-keep", 0.5, (101.5, 1.015), (102.0, 1.015)),
+    known("sparrow-late", 0.5, (101.5, 1.015), (102.0, 1.015)),
+    known("central", 0.5, (100.9, 1.005), (103.0, 1.005)),
+    known("random", 0.8, (551.8, 5.498), (566.0, 5.66)),
+    known("per-task", 0.8, (201.6, 2.012), (198.0, 2.04)),
+    known("sparrow-batch", 0.8, (151.8, 1.515), (147.0, 1.52)),
+    known("sparrow-late-keep", 0.8, (108.2, 1.083), (107.0, 1.062)),
+    known("sparrow-late", 0.8, (107.2, 1.072), (106.0, 1.054)),
+    known("central", 0.8, (101.0, 1.008), (103.0, 1.007)),
+    known("random", 0.9, (717.2, 7.147), (754.0, 7.53)),
+    known("per-task", 0.9, (246.6, 2.467), (230.0, 2.35)),
+    known("sparrow-batch", 0.9, (206.7, 2.067), (188.0, 1.91)),
+    known("sparrow-late-keep", 0.9, (126.1, 1.261), (120.0, 1.2)),
+    known("central", 0.9, (105.1, 1.049), (110.0, 1.07)),
 ];
 
 /// Mean response in milliseconds, and its ratio to the mean longest task, of the first `counted`
@@ -82,13 +112,16 @@ fn measure(
 pub(super) fn jobs(size: Size) -> Vec<Job> {
     let (workers, counted, seeds) = match size {
         Size::Small => (0, 0, 0),
-        Size::Full => (2_000, 3_000, 12),
+        Size::Full => (2_000, 3_000, 24),
     };
     if size == Size::Small {
         return vec![small()];
     }
     let mut jobs = Vec::new();
-    for (name, load, mean, ratio) in KNOWN {
+    for known in KNOWN {
+        let Known {
+            policy: name, load, ..
+        } = known;
         let Ok(policy) = model::parse(name) else {
             continue;
         };
@@ -101,19 +134,15 @@ pub(super) fn jobs(size: Size) -> Vec<Job> {
                     .collect();
                 let means: Sample = runs.iter().map(|run| run.0).collect();
                 let ratios: Sample = runs.iter().map(|run| run.1).collect();
-                let source = "Sparrow's simulator";
-                let what = |what| format!("{name}, load {load}: {what}");
-                let ms = "mean job response in ms";
+                let check = |what, known, single, sample| {
+                    let what = format!("{name}, load {load}: {what}");
+                    let source = format!("Sparrow's rules (one seed: {single})");
+                    Check::near(GROUP, what, known, sample, TOLERANCE, &source)
+                };
+                let (mean, ratio) = known.single;
                 vec![
-                    Check::near(GROUP, what(ms), mean, &means, TOLERANCE, source),
-                    Check::near(
-                        GROUP,
-                        what("ratio to longest task"),
-                        ratio,
-                        &ratios,
-                        TOLERANCE,
-                        source,
-                    ),
+                    check("mean job response in ms", known.mean, mean, &means),
+                    check("ratio to longest task", known.ratio, ratio, &ratios),
                 ]
             }),
         });
@@ -133,7 +162,7 @@ fn small() -> Job {
             let runs = (1..=2).map(|seed| measure(policy, 0.5, 400, 120, seed).1);
             let what = "sparrow-late, load 0.5, 400 workers: ratio to longest task";
             let sample = runs.collect();
-            let source = "Sparrow's simulator";
+            let source = "Sparrow's rules";
             vec![Check::near(
                 GROUP,
                 what.to_owned(),
