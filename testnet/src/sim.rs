@@ -10,6 +10,7 @@ mod effects;
 mod execute;
 mod falsify;
 mod fate;
+mod hands;
 mod invariant;
 mod machine;
 mod network;

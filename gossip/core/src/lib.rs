@@ -256,6 +256,17 @@ impl Gossip {
         }
     }
 
+    /// Somebody has something to say to `node`: dials it unless it is linked or being dialled.
+    pub fn reach(&mut self, now: Time, node: NodeId, out: &mut Vec<Output>) {
+        let now = self.enter(now);
+        self.dial_now(now, node, out);
+    }
+
+    /// Whether there is a link to `node`.
+    pub fn is_linked(&self, node: &NodeId) -> bool {
+        self.links.is_linked(node)
+    }
+
     /// This node leaves: it says so to everybody and takes part no more.
     pub fn leave(&mut self, now: Time, out: &mut Vec<Output>) {
         let now = self.enter(now);

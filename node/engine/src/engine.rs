@@ -29,6 +29,8 @@ pub struct Engine {
     /// Messages from this node to itself, not yet handled.
     local: VecDeque<JobMessage>,
     scratch: Vec<Output>,
+    /// Peers without a link that something was said to.
+    unlinked: Vec<NodeId>,
     undecodable: u64,
 }
 
@@ -41,6 +43,7 @@ pub(crate) struct Ctx<'a> {
     pub(crate) rng: &'a mut ChaCha12Rng,
     pub(crate) fx: &'a mut Effects,
     local: &'a mut VecDeque<JobMessage>,
+    unlinked: &'a mut Vec<NodeId>,
 }
 
 impl Ctx<'_> {
@@ -49,6 +52,9 @@ impl Ctx<'_> {
         if to == self.me {
             self.local.push_back(message);
         } else {
+            if !self.gossip.is_linked(&to) {
+                self.unlinked.push(to);
+            }
             let bytes = encode_frame(&Message::Jobs(message));
             self.fx.now.push(Effect::Send {
                 to,
@@ -119,6 +125,7 @@ impl Engine {
             rng,
             local: VecDeque::new(),
             scratch: Vec::new(),
+            unlinked: Vec::new(),
             undecodable: 0,
         };
         engine.owner.give(engine.config.classes.clone());
@@ -308,10 +315,24 @@ impl Engine {
         while let Some(message) = self.local.pop_front() {
             self.job_message(now, me, message, fx);
         }
+        if !self.unlinked.is_empty() {
+            self.dial_unlinked(now, fx);
+        }
         if self.host.has_left(now) {
             self.gossiping(now, fx, |g, out| g.leave(now, out));
             fx.now.push(Effect::Left);
         }
+    }
+
+    /// Beyond the link limit most members have no link: whoever is spoken to is dialled first.
+    fn dial_unlinked(&mut self, now: Time, fx: &mut Effects) {
+        let peers = std::mem::take(&mut self.unlinked);
+        let mut dials = Effects::default();
+        for peer in peers {
+            self.gossiping(now, &mut dials, |g, out| g.reach(now, peer, out));
+        }
+        fx.now.splice(0..0, dials.now);
+        fx.lazy.extend(dials.lazy);
     }
 
     /// Lets the gossip part work and carries out what it wants.
@@ -406,6 +427,7 @@ impl Engine {
             rng: &mut self.rng,
             fx,
             local: &mut self.local,
+            unlinked: &mut self.unlinked,
         };
         (&mut self.owner, &mut self.host, ctx)
     }

@@ -112,6 +112,8 @@ pub(crate) struct Host {
     freed: bool,
     /// When room that was told of and not claimed is told to the next.
     offer_again: Option<Time>,
+    /// Room that was offered and not yet claimed, by owner: nobody else gets it meanwhile.
+    offered: BTreeMap<NodeId, Resources>,
     /// Reports to be sent at the end of the batch, by owner.
     unsent: BTreeSet<(NodeId, TaskId)>,
     /// When reports that may have been lost are sent again.
@@ -218,8 +220,8 @@ impl Host {
     pub(crate) fn message(&mut self, from: NodeId, message: JobMessage, ctx: &mut Ctx<'_>) {
         match message {
             JobMessage::Probe { request, need } => {
-                let room = self.room(&need, ctx);
-                let load = self.load(&ctx.gossip.my_fixed().capacity);
+                let room = self.room(from, &need, ctx);
+                let load = self.load_for(from, &ctx.gossip.my_fixed().capacity);
                 ctx.send(
                     from,
                     JobMessage::Room {
@@ -238,7 +240,7 @@ impl Host {
                 self.claim(from, request, job, &spec, tasks, ctx);
             }
             JobMessage::Wait { need } => self.wait(from, need),
-            JobMessage::Pass => self.pass(),
+            JobMessage::Pass => self.pass(from),
             JobMessage::Halt(tasks) => self.halt(from, tasks, ctx),
             JobMessage::Noted(items) => self.noted(from, items, ctx),
             JobMessage::Audit(tasks) => self.audit(from, tasks, ctx),
@@ -255,6 +257,7 @@ impl Host {
         }
         if self.offer_again.is_some_and(|at| at <= ctx.now) {
             self.offer_again = None;
+            self.offered.clear();
             self.freed = true;
         }
         self.drain_tick(ctx);

@@ -10,6 +10,8 @@ use starling_wire::NodeId;
 use super::queue::What;
 use super::world::World;
 
+/// The most frames that wait for a link.
+const KEPT: usize = 1_024;
 /// How long a dial into nothing takes to fail.
 const DIAL_FAILS: Duration = Duration::from_secs(2);
 
@@ -116,6 +118,13 @@ impl World {
         } else {
             bytes
         };
+        if !self.network.is_linked(from, to) {
+            return self.keep(from, to, bytes);
+        }
+        self.carry(from, to, bytes);
+    }
+
+    fn carry(&mut self, from: u32, to: u32, bytes: Vec<u8>) {
         let [once, twice] = self
             .network
             .carry(self.now, (from, to), bytes.len(), &mut self.rng);
@@ -125,6 +134,21 @@ impl World {
         }
         if let Some(once) = once {
             self.push(once, to, What::Frame { from, bytes });
+        }
+    }
+
+    /// Without a link, frames wait for the dial that is under way; a bounded number, as in the daemon.
+    fn keep(&mut self, from: u32, to: u32, bytes: Vec<u8>) {
+        let kept = self.outboxes.entry((from, to)).or_default();
+        if kept.len() < KEPT {
+            kept.push(bytes);
+        }
+    }
+
+    /// A link is up: what waited for it goes.
+    pub(super) fn flush(&mut self, from: u32, to: u32) {
+        for bytes in self.outboxes.remove(&(from, to)).unwrap_or_default() {
+            self.carry(from, to, bytes);
         }
     }
 

@@ -115,6 +115,10 @@ impl Network {
         self.cuts.is_empty() || !self.cuts.iter().any(cut)
     }
 
+    pub(crate) fn is_linked(&self, a: u32, b: u32) -> bool {
+        self.find(a, b).is_ok()
+    }
+
     /// Links two machines; false if they were linked.
     pub(crate) fn link(&mut self, a: u32, b: u32) -> bool {
         for (one, other) in [(a, b), (b, a)] {

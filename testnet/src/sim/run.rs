@@ -19,6 +19,9 @@ use crate::outcome::{Messages, Outcome};
 /// How many moments of a run are noted.
 const MOMENTS: u32 = 200;
 
+/// How long views may take to agree with the truth once a run is over.
+const CONVERGES_WITHIN: Duration = Duration::from_secs(60);
+
 /// What else a run is told.
 #[derive(Default)]
 pub struct Watch<'a> {
@@ -60,11 +63,21 @@ pub fn run(case: &Case, name: &str, policy: Policy, mut watch: Watch<'_>) -> Out
     if world.violations.is_empty() {
         world.note_moment();
     }
+    let ended = world.now;
+    // The last fault or boot may be just over: views have this long to agree.
+    while world.violations.is_empty()
+        && !world.has_converged()
+        && world.now < ended + CONVERGES_WITHIN
+    {
+        let until = world.now + Duration::from_secs(1);
+        while world.violations.is_empty() && world.step(until) {}
+        world.now = until;
+    }
     Outcome {
         policy: name.to_owned(),
         seed: case.seed,
         messages: messages(&world),
-        end: world.now.since(origin),
+        end: ended.since(origin),
         events: world.handled(),
         digest: world.digest(),
         converged: Some(world.has_converged()),

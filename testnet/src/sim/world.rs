@@ -8,12 +8,11 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use starling_engine::{
-    Command, CommandError, Config, Effects, Engine, Event, HostSample, Input, Job, Reply,
-    RequestId, Saved,
+    CommandError, Config, Effects, Engine, Event, HostSample, Input, Reply, RequestId, Saved,
 };
-use starling_gossip::{MemberState, Seed};
+use starling_gossip::Seed;
 use starling_placement::Resources;
-use starling_wire::{JobId, JobSpec, Message, NodeId, NodeStatic, TaskId, Time, encode_frame};
+use starling_wire::{Message, NodeId, NodeStatic, TaskId, Time};
 use twox_hash::XxHash3_64;
 
 use super::agenda::Agenda;
@@ -92,6 +91,8 @@ pub struct World {
     pub(super) order: Vec<u32>,
     pub(super) signer: SimSigner,
     pub(super) tally: Tally,
+    /// Frames that wait for a link, by sender and receiver.
+    pub(super) outboxes: BTreeMap<(u32, u32), Vec<Vec<u8>>>,
     pub(super) fates: Fates,
     pub(super) agenda: Agenda,
     pub(super) trace: Trace,
@@ -100,10 +101,10 @@ pub struct World {
     pub(super) spawn: (u64, u64),
     pub(super) now: Time,
     pub(super) rng: ChaCha12Rng,
-    config: Config,
+    pub(super) config: Config,
     acquaintances: usize,
     queue: Queue,
-    requests: RequestId,
+    pub(super) requests: RequestId,
     digest: XxHash3_64,
     handled: u64,
     /// Events since time last moved, to notice engines that keep each other busy for ever.
@@ -151,6 +152,7 @@ impl World {
             order,
             signer,
             tally: Tally::default(),
+            outboxes: BTreeMap::new(),
             fates: Fates::default(),
             agenda: Agenda::default(),
             trace: Trace::default(),
@@ -263,18 +265,13 @@ impl World {
             .collect()
     }
 
-    /// Kills a machine's daemon, with its tasks or without; its links break at once.
-    pub fn kill(&mut self, node: NodeId, tasks_too: bool) {
-        if let Some(at) = self.machines.find(&node) {
-            self.stop_daemon(at, tasks_too);
-        }
-    }
-
     pub(super) fn stop_daemon(&mut self, at: u32, tasks_too: bool) {
         let machine = self.machines.at_mut(at);
         let node = machine.node;
         machine.engine = None;
         machine.life += 1;
+        self.outboxes.retain(|(from, _), _| *from != at);
+        let machine = self.machines.at_mut(at);
         if tasks_too {
             machine.tasks.clear();
         }
@@ -285,143 +282,6 @@ impl World {
                 self.push(self.now + delay, peer, What::Input(Input::LinkDown(node)));
             }
         }
-    }
-
-    /// Stops a machine's daemon for a while, as SIGSTOP does.
-    pub fn pause(&mut self, node: NodeId, length: Duration) {
-        let until = self.now + length;
-        if let Some(machine) = self.machines.get_mut(&node) {
-            machine.paused = until;
-        }
-    }
-
-    /// Lets nothing pass between the two groups any more, in either direction.
-    pub fn cut(&mut self, some: &[NodeId], others: &[NodeId]) {
-        let find = |nodes: &[NodeId]| -> Vec<u32> {
-            nodes
-                .iter()
-                .filter_map(|node| self.machines.find(node))
-                .collect()
-        };
-        let (some, others) = (find(some), find(others));
-        self.network.cut_one_way(&some, &others);
-        self.network.cut_one_way(&others, &some);
-    }
-
-    /// Gives a command to a node's engine; the answer will be among [`World::replies`].
-    pub fn command(&mut self, node: NodeId, command: Command) -> RequestId {
-        self.requests += 1;
-        let request = self.requests;
-        if let Some(at) = self.machines.find(&node) {
-            let input = Input::Command { request, command };
-            self.push(self.now, at, What::Input(input));
-        }
-        request
-    }
-
-    /// Lets a frame arrive that the sender's engine did not send.
-    pub fn inject(&mut self, from: NodeId, to: NodeId, message: &Message) {
-        let bytes = encode_frame(message);
-        if let Some(to) = self.machines.find(&to) {
-            self.push(self.now, to, What::Input(Input::Frame { from, bytes }));
-        }
-    }
-
-    /// Submits a job and runs until it is acknowledged.
-    pub fn submit(&mut self, node: NodeId, spec: JobSpec) -> Result<JobId, CommandError> {
-        let request = self.command(node, Command::Submit(spec));
-        self.run_until(Duration::from_secs(1), |world| {
-            world.replies.contains_key(&request)
-        });
-        match self.replies.get(&request) {
-            Some(Ok(Reply::Submitted { job, .. })) => Ok(*job),
-            Some(Err(error)) => Err(error.clone()),
-            other => panic!("no acknowledgement within a second: {other:?}"),
-        }
-    }
-
-    /// Runs for a while.
-    ///
-    /// # Panics
-    /// If something did not hold that always must.
-    pub fn run_for(&mut self, length: Duration) {
-        let end = self.now + length;
-        while self.step(end) {
-            self.assert_sound();
-        }
-        self.now = end;
-    }
-
-    fn assert_sound(&self) {
-        assert!(self.violations.is_empty(), "{}", self.violations.join("\n"));
-    }
-
-    pub(super) const fn view_limit(&self) -> usize {
-        self.config.gossip.view_limit
-    }
-
-    /// Runs until something holds, for at most `limit`; says whether it held.
-    ///
-    /// # Panics
-    /// If something did not hold that always must.
-    pub fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.now + limit;
-        loop {
-            if holds(self) {
-                return true;
-            }
-            if !self.step(end) {
-                self.now = end.max(self.now);
-                return holds(self);
-            }
-            self.assert_sound();
-        }
-    }
-
-    /// The engine of a node whose daemon runs.
-    pub fn engine(&self, node: NodeId) -> Option<&Engine> {
-        self.machines.get(&node)?.engine.as_ref()
-    }
-
-    /// A job as its owner sees it.
-    pub fn job(&self, owner: NodeId, id: JobId) -> Option<&Job> {
-        self.engine(owner)?.job(id)
-    }
-
-    /// Whether each running daemon sees all others that run, and nobody else, alive.
-    pub fn is_formed(&self) -> bool {
-        let engines = self.machines.iter().filter_map(|m| m.engine.as_ref());
-        let up = engines.clone().count();
-        engines.into_iter().all(|engine| {
-            let alive = engine
-                .gossip()
-                .members()
-                .filter(|member| member.state == MemberState::Alive && member.fixed.is_some());
-            alive.count() == up
-        })
-    }
-
-    /// Who sees whom how, for the message of a test that failed.
-    pub fn views(&self) -> String {
-        let mut text = String::new();
-        for machine in &self.machines {
-            let node = machine.node;
-            let Some(engine) = &machine.engine else {
-                text += &format!("\n{node:?} is down");
-                continue;
-            };
-            text += &format!("\n{node:?} sees");
-            for member in engine.gossip().members() {
-                let known = if member.fixed.is_some() {
-                    ""
-                } else {
-                    ", nameless"
-                };
-                let linked = if member.linked { ", linked" } else { "" };
-                text += &format!(" {:?} {:?}{known}{linked};", member.node, member.state);
-            }
-        }
-        text
     }
 
     pub(super) fn push(&mut self, at: Time, machine: u32, what: What) {
@@ -482,7 +342,10 @@ impl World {
                 let from = self.machines.at(from).node;
                 self.feed(at, Input::Frame { from, bytes });
             }
-            What::Input(input) => self.feed(at, input),
+            What::Input(input) => {
+                self.links_changed(at, &input);
+                self.feed(at, input);
+            }
             What::Sample => {
                 self.push(self.now + SAMPLE, at, What::Sample);
                 let sample = sample(self.machines.at(at));
@@ -508,6 +371,26 @@ impl World {
             }
         }
         true
+    }
+
+    /// What waited for a link goes when it is up, and is lost with the dial that failed.
+    fn links_changed(&mut self, at: u32, input: &Input) {
+        if self.outboxes.is_empty() {
+            return;
+        }
+        match input {
+            Input::LinkUp(peer) => {
+                if let Some(peer) = self.machines.find(peer) {
+                    self.flush(at, peer);
+                }
+            }
+            Input::DialFailed { peer, .. } => {
+                if let Some(peer) = self.machines.find(peer) {
+                    self.outboxes.remove(&(at, peer));
+                }
+            }
+            _ => {}
+        }
     }
 
     fn feed(&mut self, at: u32, input: Input) {

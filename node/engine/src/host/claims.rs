@@ -1,6 +1,7 @@
 //! Deciding about claims: accept, or refuse with a fresh record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngExt;
 use starling_gossip::MemberState;
@@ -27,6 +28,7 @@ impl Host {
     ) {
         let mut accepted = Vec::new();
         let mut refused = Vec::new();
+        self.offered.remove(&owner);
         for (index, epoch) in tasks.into_iter().take(MAX_TASKS) {
             let task = TaskId { job, index };
             match self.decide(owner, task, epoch, spec, ctx) {
@@ -39,8 +41,8 @@ impl Host {
                 Err(refusal) => refused.push((index, epoch, refusal)),
             }
         }
-        let room = self.room(&spec.need, ctx);
-        let load = self.load(&ctx.gossip.my_fixed().capacity);
+        let room = self.room(owner, &spec.need, ctx);
+        let load = self.load_for(owner, &ctx.gossip.my_fixed().capacity);
         let full = refused.iter().any(|(.., why)| *why == Refusal::Full);
         let bounce = if full && ctx.config.policy.bounce {
             somebody_else(owner, spec, ctx)
@@ -101,7 +103,7 @@ impl Host {
         {
             return Err(Refusal::Constraint);
         }
-        if self.held.len() >= MAX_HELD || !spec.need.fits(&self.free(&fixed.capacity)) {
+        if self.held.len() >= MAX_HELD || !spec.need.fits(&self.free_for(owner, &fixed.capacity)) {
             return Err(Refusal::Full);
         }
         Ok(false)
@@ -183,7 +185,7 @@ impl Host {
             }
         }
         if !gone.is_empty() {
-            let load = self.load(&ctx.gossip.my_fixed().capacity);
+            let load = self.load_untaken(&ctx.gossip.my_fixed().capacity);
             ctx.send(from, JobMessage::Reports { items: gone, load });
         }
     }
@@ -203,13 +205,13 @@ impl Host {
 
     /// An owner to whom room was offered needs none: the next one in line does not wait for its
     /// time to be up.
-    pub(super) fn pass(&mut self) {
-        if self.offer_again.take().is_some() {
-            self.freed = true;
-        }
+    pub(super) fn pass(&mut self, owner: NodeId) {
+        self.freed |= self.offered.remove(&owner).is_some();
     }
 }
 
+/// A member is named only if what is known of it is no older: a guess costs a claim.
+const BOUNCE_AGE: Duration = Duration::from_secs(2);
 /// How many random members are looked at for one that has room.
 pub(super) const LOOKED_AT: usize = 16;
 
@@ -225,7 +227,8 @@ fn somebody_else(owner: NodeId, spec: &JobSpec, ctx: &mut Ctx<'_>) -> Option<Nod
     let mut found = 0;
     for member in ctx.gossip.members_from(&start).take(LOOKED_AT) {
         let Some(fixed) = member.fixed else { continue };
-        let able = member.state == MemberState::Alive && member.node != ctx.me;
+        let fresh = member.age <= BOUNCE_AGE;
+        let able = member.state == MemberState::Alive && member.node != ctx.me && fresh;
         let facts = NodeFacts {
             capacity: fixed.capacity,
             labels: &fixed.labels,

@@ -1,7 +1,7 @@
 //! How loaded this node is: exact for those who ask, rough for gossip.
 
 use starling_placement::{ClassId, Mix, Pressure, Resources};
-use starling_wire::Load;
+use starling_wire::{Load, NodeId};
 
 use super::{Host, MAX_HELD};
 use crate::engine::Ctx;
@@ -31,14 +31,40 @@ impl Host {
         free
     }
 
+    /// What a claim of `owner` may take: room offered to others is kept for them.
+    pub(super) fn free_for(&self, owner: NodeId, capacity: &Resources) -> Resources {
+        let others = self.offered.iter().filter(|(other, _)| **other != owner);
+        others.fold(self.free(capacity), |free, (_, offered)| {
+            free.minus(offered)
+        })
+    }
+
     /// How many tasks with `need` would be accepted now.
-    pub(super) fn room(&self, need: &Resources, ctx: &Ctx<'_>) -> u32 {
+    pub(super) fn room(&self, owner: NodeId, need: &Resources, ctx: &Ctx<'_>) -> u32 {
         if self.draining {
             return 0;
         }
         let most = u32::try_from(MAX_HELD.saturating_sub(self.held.len())).unwrap_or(MAX_ROOM);
-        self.free(&ctx.gossip.my_fixed().capacity)
+        self.free_for(owner, &ctx.gossip.my_fixed().capacity)
             .room_for(need, MAX_ROOM.min(most))
+    }
+
+    /// This node's load as an owner is told it: exact, without the room that others were offered.
+    pub(super) fn load_for(&self, owner: NodeId, capacity: &Resources) -> Load {
+        Load {
+            free: self.free_for(owner, capacity),
+            ..self.load(capacity)
+        }
+    }
+
+    /// This node's load as those are told it who did not ask: without any room that was offered.
+    pub(super) fn load_untaken(&self, capacity: &Resources) -> Load {
+        let free = self.free(capacity);
+        let untaken = self.offered.values();
+        Load {
+            free: untaken.fold(free, |free, offered| free.minus(offered)),
+            ..self.load(capacity)
+        }
     }
 
     /// This node's load, exact.

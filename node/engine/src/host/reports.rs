@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use starling_gossip::MemberState;
-use starling_placement::NodeLoad;
+use starling_placement::{NodeLoad, Resources};
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Report};
 use starling_wire::{Epoch, NodeId, Outcome, TaskId};
 
@@ -14,16 +14,17 @@ impl Host {
     /// Sends what has piled up, one message per owner as far as it fits, and offers freed room to
     /// those who wait.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
-        if !self.unsent.is_empty() {
-            self.send_reports(ctx);
-        }
+        // Offers first: the load that goes with reports must not show the same room again.
         if std::mem::take(&mut self.freed) {
             self.offer_room(ctx);
+        }
+        if !self.unsent.is_empty() {
+            self.send_reports(ctx);
         }
     }
 
     fn send_reports(&mut self, ctx: &mut Ctx<'_>) {
-        let load = self.load(&ctx.gossip.my_fixed().capacity);
+        let load = self.load_untaken(&ctx.gossip.my_fixed().capacity);
         let mut batch: Vec<Report> = Vec::new();
         let mut batch_owner = None;
         let send = |owner: Option<NodeId>, items: &mut Vec<Report>, ctx: &mut Ctx<'_>| {
@@ -55,7 +56,10 @@ impl Host {
     fn offer_room(&mut self, ctx: &mut Ctx<'_>) {
         let capacity = ctx.gossip.my_fixed().capacity;
         let load = self.load(&capacity);
-        let mut promised = load;
+        let mut left = self
+            .offered
+            .values()
+            .fold(load.free, |free, to| free.minus(to));
         let mut offered = false;
         for _ in 0..self.waiters.len() {
             let Some(waiter) = self.waiters.pop_front() else {
@@ -64,18 +68,27 @@ impl Host {
             if ctx.alive(&waiter.owner).is_none() {
                 continue;
             }
+            if self.offered.contains_key(&waiter.owner) {
+                // It has not answered the last offer yet.
+                self.waiters.push_back(waiter);
+                continue;
+            }
             let room = if self.draining {
                 0
             } else {
-                promised.free.room_for(&waiter.need, 64)
+                left.room_for(&waiter.need, 64)
             };
             if room == 0 {
                 self.waiters.push_back(waiter);
                 continue;
             }
+            let load = NodeLoad { free: left, ..load };
+            let mut taken = Resources::default();
             for _ in 0..room {
-                promised.free = promised.free.minus(&waiter.need);
+                taken = taken.plus(&waiter.need);
             }
+            left = left.minus(&taken);
+            self.offered.insert(waiter.owner, taken);
             ctx.send(
                 waiter.owner,
                 JobMessage::Room {
@@ -86,10 +99,10 @@ impl Host {
             );
             offered = true;
         }
-        if offered && !self.waiters.is_empty() {
+        if offered {
             self.offer_again = Some(ctx.now + ctx.config.probe_timeout);
         }
-        if !offered && ctx.config.policy.stealing && !self.draining && promised.free.cpu > 0 {
+        if !offered && ctx.config.policy.stealing && !self.draining && left.cpu > 0 {
             self.steal(load, ctx);
         }
     }
@@ -192,7 +205,7 @@ impl Host {
             }
         }
         if !lost.is_empty() {
-            let load = self.load(&ctx.gossip.my_fixed().capacity);
+            let load = self.load_untaken(&ctx.gossip.my_fixed().capacity);
             ctx.send(from, JobMessage::Reports { items: lost, load });
         }
     }

@@ -16,9 +16,9 @@ use starling_wire::{JobSpec, NodeId, Time};
 use crate::engine::Ctx;
 
 /// Up to so many members all are looked at; of more, a random part.
-const WHOLE: usize = 128;
+const WHOLE: usize = 64;
 /// The random part, for a lone task.
-const PART: usize = 96;
+const PART: usize = 48;
 /// For so long a node is not believed that offered room and refused it.
 const DISTRUST: Duration = Duration::from_secs(1);
 /// It doubles with each such refusal, up to this.

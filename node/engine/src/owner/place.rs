@@ -24,12 +24,12 @@ pub(super) const ROUND_TASKS: u32 = 256;
 const MAX_ROUNDS: usize = 64;
 /// In how many nodes' lines a task waits that found no room; a batch in twice as many as it has
 /// tasks.
-const LINES: usize = 4;
+const LINES: usize = 2;
 /// How long a job that found no room waits at least before it looks again.
 const BLOCKED_MIN: Duration = Duration::from_millis(100);
 /// How long a job that found no room waits at most before it looks again by itself; it doubles with each
 /// round in vain, since whoever gets room offers it.
-const BLOCKED: Duration = Duration::from_secs(1);
+const BLOCKED: Duration = Duration::from_secs(4);
 /// The longest such wait.
 const BLOCKED_MAX: Duration = Duration::from_secs(16);
 
@@ -252,8 +252,7 @@ impl Owner {
         };
         job.waits = Some((decision, text));
         let placing: &mut Placing = self.placing.entry(key).or_default();
-        let pause = self
-            .mean_service
+        let pause = (self.mean_service * 2)
             .clamp(BLOCKED_MIN, BLOCKED)
             .saturating_mul(1 << placing.in_vain.min(8))
             .min(BLOCKED_MAX);
