@@ -234,10 +234,7 @@ fn one(
     says: &dyn Fn(f64) -> bool,
 ) -> Result<Measured, String> {
     let player = Player::parse(policy)?;
-    let case = setting
-        .scenario
-        .case(seed)
-        .map_err(|why| format!("{}: {why}", setting.name))?;
+    let case = setting.case(seed)?;
     let outcome = player.run(&case, policy, says, None);
     Ok(measure(setting, &case, outcome))
 }

@@ -12,13 +12,12 @@ const STARLING: &str = "starling";
 const DODOOR: &str = "dodoor-corrected";
 
 /// What follows the cluster of a heterogeneous case.
-fn rest(workload: &str, fault: &str) -> String {
+fn rest(workload: &str) -> String {
     format!(
         r#"[network]
 latency = "0.5ms"
 gossip_period = "1s"
 {workload}
-{fault}
 [sim]
 drain = "10m"
 "#
@@ -26,7 +25,7 @@ drain = "10m"
 }
 
 /// Dodoor's machines and functions.
-fn functions(load: f64, part: f64, fault: &str) -> String {
+fn functions(load: f64, part: f64) -> String {
     let types = [
         ("m510", 40, 8, 64),
         ("xl170", 25, 10, 64),
@@ -53,11 +52,11 @@ part = [0, {part}]
 measured_on = "C6525-25g"
 unknown_class = "skip""#
     );
-    text + &rest(&workload, fault)
+    text + &rest(&workload)
 }
 
 /// Alibaba's nodes and pods.
-fn pods(nodes: u32, load: f64, part: f64, fault: &str) -> String {
+fn pods(nodes: u32, load: f64, part: f64) -> String {
     let text = format!(
         "name = \"openb\"\n[cluster]\nnodes = {nodes}\nnodes_from = \
          \"traces/alibaba_openb_nodes.csv\"\n"
@@ -70,11 +69,11 @@ file = "traces/alibaba_openb_pods.csv.gz"
 part = [{part}, 1]
 size_scale = 0.001"#
     );
-    text + &rest(&workload, fault)
+    text + &rest(&workload)
 }
 
 /// A fleet that the generator draws, for want of data.
-fn drawn(nodes: u32, load: f64, fault: &str) -> String {
+fn drawn(nodes: u32, load: f64) -> String {
     let text = format!(
         r#"name = "unequal"
 [cluster]
@@ -107,13 +106,11 @@ warmup = "20s"
 length = "60s"
 cooldown = "5s""#
     );
-    text + &rest(&workload, fault)
+    text + &rest(&workload)
 }
 
 /// Dodoor's node types and functions, and Alibaba's nodes and pods; with its store lost as well.
 pub(super) fn unequal(quick: bool, data: Option<&Path>) -> Result<Row, String> {
-    // The centre dies a minute into the workload, in the middle of each.
-    let dies = "[[fault]]\nat = \"30s\"\nkind = \"centre-dies\"";
     let nodes = if quick { 60 } else { 200 };
     let mut texts: Vec<(String, String)> = Vec::new();
     let mut skipped = Vec::new();
@@ -121,34 +118,36 @@ pub(super) fn unequal(quick: bool, data: Option<&Path>) -> Result<Row, String> {
         let part = if quick { 0.3 } else { 1.0 };
         let tail = if quick { 0.97 } else { 0.95 };
         for load in [0.5, 0.8] {
-            texts.push((format!("functions {load}"), functions(load, part, "")));
-            texts.push((format!("pods {load}"), pods(nodes, load, tail, "")));
+            texts.push((format!("functions {load}"), functions(load, part)));
+            texts.push((format!("pods {load}"), pods(nodes, load, tail)));
         }
         let store = "functions 0.5, store lost";
-        texts.push((store.to_owned(), functions(0.5, part, dies)));
+        texts.push((store.to_owned(), functions(0.5, part)));
         let store = "pods 0.5, store lost";
-        texts.push((store.to_owned(), pods(nodes, 0.5, tail, dies)));
+        texts.push((store.to_owned(), pods(nodes, 0.5, tail)));
     } else {
         skipped.push("Dodoor's functions and Alibaba's pods: no measured data (--data)".to_owned());
         for load in [0.5, 0.8] {
-            texts.push((format!("drawn {load}"), drawn(nodes, load, "")));
+            texts.push((format!("drawn {load}"), drawn(nodes, load)));
         }
         let store = "drawn 0.5, store lost";
-        texts.push((store.to_owned(), drawn(nodes, 0.5, dies)));
+        texts.push((store.to_owned(), drawn(nodes, 0.5)));
     }
     let base = data.unwrap_or_else(|| Path::new(""));
     let (mut settings, mut aims) = (Vec::new(), Vec::new());
     for (name, text) in texts {
         let players = [STARLING, DODOOR, "dodoor", "p2c-weighted"];
-        settings.push(Setting::new(name.as_str(), text, base, &players)?);
+        let setting = Setting::new(name.as_str(), text, base, &players)?;
         let of = |policy, measure| cell(name.as_str(), policy, measure);
         if let Some(whole) = name.strip_suffix(", store lost") {
+            settings.push(setting.without_centre());
             let same = cell(whole, STARLING, "response_p99");
             let ours = of(STARLING, "response_p99");
             aims.push(Aim::over(ours, same, Bound::Within(0.999, 1.001)));
             aims.push(Aim::alone(of(STARLING, "lost"), Bound::AtMost(0.0)));
             continue;
         }
+        settings.push(setting);
         for measure in ["response_p99", BYTES] {
             let (ours, theirs) = (of(STARLING, measure), of(DODOOR, measure));
             aims.push(Aim::over(ours, theirs, Bound::AtMost(1.0)));
@@ -159,8 +158,8 @@ pub(super) fn unequal(quick: bool, data: Option<&Path>) -> Result<Row, String> {
         about:
             "Dodoor's 101 machines of four types (40 m510, 25 xl170, 18 c6525-25g, 18 c6620) with \
                 the functions of its trace whose speeds are known, and machines of Alibaba's openb \
-                cluster with its last pods, times by 1/1000; gossip each second; the store dies at \
-                30 s"
+                cluster with its last pods, times by 1/1000; gossip each second; the store dies \
+                halfway through the jobs"
                 .to_owned(),
         columns: vec![
             column("response_mean", "response s"),
@@ -178,7 +177,13 @@ pub(super) fn unequal(quick: bool, data: Option<&Path>) -> Result<Row, String> {
 }
 
 /// Two tasks a machine that disturb each other; `service` is their mean work in seconds.
-pub(super) fn disturbed(truth: &str, nodes: u32, service: f64, times: [f64; 3]) -> String {
+pub(super) fn disturbed(
+    truth: &str,
+    nodes: u32,
+    service: f64,
+    times: [f64; 3],
+    budget: u32,
+) -> String {
     let [warmup, length, cooldown] = times;
     format!(
         r#"name = "interference"
@@ -205,9 +210,16 @@ class = "uniform"
 warmup = "{warmup}s"
 length = "{length}s"
 cooldown = "{cooldown}s"
+[sim]
+byte_budget = {budget}
 "#
     )
 }
+
+/// What a node spends on gossip, in bytes per second, as deployed.
+pub(super) const BUDGET: u32 = 4_096;
+/// So much more that the gossip period alone decides how old views are.
+const WIDE: u32 = 262_144;
 
 /// The shipped generator's truth.
 pub(super) const LOW_RANK: &str = "generator = { classes = 40, platforms = 6, rank = 3, \
@@ -225,19 +237,29 @@ pub(super) fn interference(quick: bool, data: Option<&Path>) -> Result<Row, Stri
     }
     let (mut settings, mut aims) = (Vec::new(), Vec::new());
     for (truth, text, base) in truths {
-        for (ratio, asked) in [(0.1, 0.92), (0.5, 0.88)] {
+        let cases = [
+            (0.1, 0.92, BUDGET),
+            (0.5, 0.88, BUDGET),
+            (0.1, 0.92, WIDE),
+            (0.5, 0.88, WIDE),
+        ];
+        for (ratio, asked, budget) in cases {
             let service = 1.0 / ratio;
             let length = if quick { 8.0 } else { 6.0 } * service;
-            let text = disturbed(text, nodes, service, [4.0 * service, length, service]);
-            let name = format!("{truth}, period {ratio} S");
-            let players = [
-                STARLING,
-                "starling:-classes",
-                "p2c",
-                "quasar",
-                "oracle",
-                "random",
-            ];
+            let text = disturbed(
+                text,
+                nodes,
+                service,
+                [4.0 * service, length, service],
+                budget,
+            );
+            let mut name = format!("{truth}, period {ratio} S");
+            let mut players = vec![STARLING, "p2c", "oracle"];
+            if budget == BUDGET {
+                players.extend(["starling:-classes", "quasar", "random"]);
+            } else {
+                name += ", 256 KiB/s";
+            }
             let setting = Setting::new(name.as_str(), text, base, &players)?;
             settings.push(setting.service(service).at_most(if quick { 3 } else { 5 }));
             let of = |policy| cell(name.as_str(), policy, "performance_mean");
@@ -249,7 +271,9 @@ pub(super) fn interference(quick: bool, data: Option<&Path>) -> Result<Row, Stri
         name: "interference",
         about: format!(
             "{nodes} machines of two slots, platforms in equal parts, load 0.5 by speeds alone, \
-             beliefs off by 0.1; gossip each second, S of 10 s and 2 s; the generator's low rank, \
+             beliefs off by 0.1; gossip each second, S of 10 s and 2 s, with 4 KiB/s \
+             a node as deployed and with 256 KiB/s, so that the period alone decides how old views \
+             are; the generator's low rank, \
              and Gavel's measured pairs (campaign A)"
         ),
         columns: vec![

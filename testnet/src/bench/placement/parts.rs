@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fleets::{LOW_RANK, disturbed};
+use super::fleets::{BUDGET, LOW_RANK, disturbed};
 use super::measure::RESPONSE;
 use super::queues::{column, single};
 use super::row::{Row, Setting};
@@ -24,12 +24,8 @@ pub(super) fn parts(quick: bool) -> Result<Row, String> {
     let tasks = if quick { 6_000.0 } else { 20_000.0 };
     let length = tasks / 90.0;
     let queues = single(100, 0.9, 1.0, [length / 5.0, length, 5.0]);
-    let rough = disturbed(
-        LOW_RANK,
-        100,
-        2.0,
-        [10.0, if quick { 30.0 } else { 90.0 }, 4.0],
-    );
+    let times = [10.0, if quick { 30.0 } else { 90.0 }, 4.0];
+    let rough = disturbed(LOW_RANK, 100, 2.0, times, BUDGET);
     let at = Path::new("");
     let most = if quick { 2 } else { 3 };
     Ok(Row {

@@ -162,8 +162,8 @@ cooldown = "0.3s"
 
 /// Short jobs among few long ones.
 pub(super) fn heavy_tail(quick: bool) -> Result<Row, String> {
-    let (nodes, length) = if quick { (50, 60) } else { (200, 120) };
-    let at_most = nodes / 2 * 2;
+    let (nodes, length) = if quick { (200, 120) } else { (400, 300) };
+    let at_most = nodes / 4;
     let (mut settings, mut aims) = (Vec::new(), Vec::new());
     for (shape, scale) in [("yahoo", 0.01), ("google", 0.002)] {
         for load in [0.8, 0.9] {
@@ -173,7 +173,7 @@ pub(super) fn heavy_tail(quick: bool) -> Result<Row, String> {
 nodes = {nodes}
 [[cluster.machines]]
 share = 1
-cpu = 4
+cpu = 1
 [network]
 latency = "0.5ms"
 gossip_period = "1s"
@@ -202,7 +202,7 @@ drain = "300s"
     Ok(Row {
         name: "heavy tail",
         about: format!(
-            "{nodes} machines of four cores, shapes of Yahoo's and Google's traces with 5% long \
+            "{nodes} machines of one core, shapes of Yahoo's and Google's traces with 5% long \
              jobs, at most {at_most} tasks a job, times by 1/100 (Yahoo) and 1/500 (Google), gossip \
              each second"
         ),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use starling_testnet::case::{Case, Fault, FaultKind};
 use starling_testnet::scenario::{self, Scenario};
 
 /// A row: several settings of one experiment.
@@ -46,6 +47,8 @@ pub(super) struct Setting {
     pub(super) stretch: Option<(Duration, Duration)>,
     /// Of the seeds no more than so many are run.
     pub(super) most_seeds: usize,
+    /// The central part dies when half of the time of the jobs is over.
+    pub(super) centre_dies: bool,
 }
 
 impl Setting {
@@ -71,6 +74,7 @@ impl Setting {
             service: 1.0,
             stretch: None,
             most_seeds: usize::MAX,
+            centre_dies: false,
         })
     }
 
@@ -84,6 +88,31 @@ impl Setting {
     pub(super) fn stretch(mut self, from: u64, until: u64) -> Self {
         self.stretch = Some((Duration::from_secs(from), Duration::from_secs(until)));
         self
+    }
+
+    /// Lets the central part die halfway through the jobs, for good.
+    pub(super) fn without_centre(mut self) -> Self {
+        self.centre_dies = true;
+        self
+    }
+
+    /// The case of a seed.
+    ///
+    /// # Errors
+    ///
+    /// What only the draw shows to be wrong.
+    pub(super) fn case(&self, seed: u64) -> Result<Case, String> {
+        let case = self.scenario.case(seed);
+        let mut case = case.map_err(|why| format!("{}: {why}", self.name))?;
+        if self.centre_dies {
+            let last = case.jobs.last().map_or(Duration::ZERO, |job| job.at);
+            case.faults.push(Fault {
+                at: last / 2,
+                what: FaultKind::CentreDies,
+            });
+            case.faults.sort_by_key(|fault| fault.at);
+        }
+        Ok(case)
     }
 
     /// Runs no more than so many seeds.

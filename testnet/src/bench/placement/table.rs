@@ -113,6 +113,7 @@ struct SettingJson<'a> {
     name: &'a str,
     scenario: &'a str,
     mean_service_s: f64,
+    centre_dies_halfway: bool,
     policies: Vec<PolicyJson<'a>>,
 }
 
@@ -162,6 +163,7 @@ impl<'a> Json<'a> {
             name: &setting.name,
             scenario: &setting.text,
             mean_service_s: setting.service,
+            centre_dies_halfway: setting.centre_dies,
             policies: policies(&setting.name),
         });
         Self {
