@@ -245,7 +245,12 @@ pub(super) fn interference(quick: bool, data: Option<&Path>) -> Result<Row, Stri
         ];
         for (ratio, asked, budget) in cases {
             let service = 1.0 / ratio;
-            let length = if quick { 8.0 } else { 6.0 } * service;
+            // The wide budget shows what the age of views costs: a small fleet shows it, too.
+            let (nodes, length, seeds) = if quick || budget == WIDE {
+                (100, 8.0 * service, 3)
+            } else {
+                (nodes, 4.0 * service, 2)
+            };
             let text = disturbed(
                 text,
                 nodes,
@@ -258,10 +263,10 @@ pub(super) fn interference(quick: bool, data: Option<&Path>) -> Result<Row, Stri
             if budget == BUDGET {
                 players.extend(["starling:-classes", "quasar", "random"]);
             } else {
-                name += ", 256 KiB/s";
+                name += ", 256 KiB/s, 100 machines";
             }
             let setting = Setting::new(name.as_str(), text, base, &players)?;
-            settings.push(setting.service(service).at_most(if quick { 3 } else { 5 }));
+            settings.push(setting.service(service).at_most(seeds));
             let of = |policy| cell(name.as_str(), policy, "performance_mean");
             aims.push(Aim::over(of(STARLING), of("p2c"), Bound::AtLeast(1.3)));
             aims.push(Aim::over(of(STARLING), of("oracle"), Bound::AtLeast(asked)));

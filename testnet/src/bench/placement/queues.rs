@@ -303,12 +303,12 @@ pub(super) fn scale(quick: bool) -> Result<Row, String> {
     let (mut settings, mut aims) = (Vec::new(), Vec::new());
     // The numbers at a hundred are taken over a longer time: there are fewer tasks in a second.
     let sizes: &[(u32, f64, usize)] = if quick {
-        &[(100, 200.0, 3), (1_000, 20.0, 2)]
+        &[(100, 100.0, 3), (1_000, 10.0, 1)]
     } else {
-        &[(100, 600.0, 5), (1_000, 60.0, 5), (10_000, 10.0, 2)]
+        &[(100, 300.0, 5), (1_000, 30.0, 3), (10_000, 5.0, 1)]
     };
     for (nodes, length, seeds) in sizes {
-        let text = single(*nodes, 0.9, 2.0, [60.0, *length, 2.0]);
+        let text = single(*nodes, 0.9, 2.0, [30.0, *length, 2.0]);
         let name = format!("{nodes} machines");
         let setting = Setting::new(name.as_str(), text, Path::new(""), &[STARLING])?;
         settings.push(setting.service(2.0).at_most(*seeds));
@@ -322,7 +322,7 @@ pub(super) fn scale(quick: bool) -> Result<Row, String> {
         aims.push(Aim::over(response, of(small, RESPONSE), as_small));
         // Bytes are of the whole run with its beginning, so runs are compared that are as long.
         let twin = format!("100, as long as {nodes}");
-        let text = single(100, 0.9, 2.0, [60.0, *length, 2.0]);
+        let text = single(100, 0.9, 2.0, [30.0, *length, 2.0]);
         let setting = Setting::new(twin.as_str(), text, Path::new(""), &[STARLING])?;
         settings.push(setting.service(2.0).at_most(*seeds));
         let bytes = "spread_bytes_per_machine_second";
@@ -331,7 +331,7 @@ pub(super) fn scale(quick: bool) -> Result<Row, String> {
     }
     Ok(Row {
         name: "scale",
-        about: "single-core machines, load 0.9, tasks of exp(2 s), gossip each second; 60 s of \
+        about: "single-core machines, load 0.9, tasks of exp(2 s), gossip each second; 30 s of \
                 warm-up"
             .to_owned(),
         columns: vec![
