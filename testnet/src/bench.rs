@@ -1,11 +1,13 @@
 //! The benchmark: real daemons as processes on this machine, measured from outside, beside what
-//! the machine does without them. The numbers and their aims are in the README.
+//! the machine does without them; and, as `bench placement`, the placement rule in virtual time.
+//! The numbers and their aims are in the README.
 
 mod error;
 mod host;
 mod hq;
 mod idle;
 mod latency;
+pub(crate) mod placement;
 mod procs;
 mod rate;
 mod recovery;
@@ -27,7 +29,10 @@ use self::report::Report;
 
 /// What to measure, and how thoroughly.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// What to measure; everything unless said
     #[arg(value_enum)]
     parts: Vec<Part>,
@@ -40,6 +45,13 @@ pub(crate) struct Args {
     /// The daemon's program; the one beside this program unless said
     #[arg(long, value_name = "FILE")]
     exe: Option<PathBuf>,
+}
+
+/// What else there is to measure.
+#[derive(clap::Subcommand)]
+enum What {
+    /// Print the table of aims: production engines and rivals on the same cases, in virtual time
+    Placement(placement::Args),
 }
 
 /// A part of the benchmark.
@@ -107,6 +119,9 @@ impl Scale {
 
 /// Runs the benchmark and prints what came out.
 pub(crate) fn main(args: Args) -> ExitCode {
+    if let Some(What::Placement(args)) = &args.what {
+        return placement::main(args);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
