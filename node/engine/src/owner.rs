@@ -111,11 +111,7 @@ impl Owner {
         match message {
             JobMessage::Room {
                 request: 0, load, ..
-            } => {
-                if self.pull(from, &load, ctx) == 0 {
-                    ctx.send(from, JobMessage::Pass);
-                }
-            }
+            } => self.offered(from, &load, ctx),
             JobMessage::Room {
                 request,
                 room,

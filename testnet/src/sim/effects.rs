@@ -224,9 +224,8 @@ impl Tally {
             Some(b'j') => {
                 messages.placement += 1;
                 messages.placement_bytes += size;
-                match frame.get(6) {
-                    Some(b'p' | b'w') => messages.live += 1,
-                    _ => {}
+                if let Some(b'p' | b'w') = frame.get(6) {
+                    messages.live += 1;
                 }
             }
             _ => {}

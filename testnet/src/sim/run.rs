@@ -10,6 +10,7 @@ use starling_wire::Time;
 
 use super::agenda::Todo;
 use super::believe::believed;
+use super::effects::Tally;
 use super::fate::Fates;
 use super::trace::Sink;
 use super::world::{Options, World};
@@ -41,8 +42,14 @@ pub fn run(case: &Case, name: &str, policy: Policy, mut watch: Watch<'_>) -> Out
     let last = case.faults.last().map_or(last, |fault| last.max(fault.at));
     let slice = (case.sim.form + case.end) / 500;
     let slice = slice.max(Duration::from_millis(1));
+    let mut forming = true;
     while world.now < end {
-        let until = (world.now + slice).min(end);
+        if forming && world.now >= origin {
+            // What it takes to form a cluster is not what it takes to run one.
+            world.tally = Tally::default();
+            forming = false;
+        }
+        let until = (world.now + slice).min(if forming { origin } else { end });
         while world.violations.is_empty() && world.step(until) {}
         if !world.violations.is_empty() {
             break;

@@ -32,7 +32,6 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&key.1) else {
             return;
         };
-        placing.in_vain = 0;
         let mut tasks = Vec::new();
         while tasks.len() < count as usize
             && let Some(index) = placing.ready.pop_first()
@@ -53,9 +52,12 @@ impl Owner {
             tie(&mut self.at, &mut self.ties_changed, node, id);
             tasks.push((index, epoch));
         }
-        if placing.ready.is_empty() && placing.round.is_none() {
-            self.placing.remove(&key);
-            job.waits = None;
+        if placing.ready.is_empty() {
+            placing.in_vain = 0;
+            if placing.round.is_none() {
+                self.placing.remove(&key);
+                job.waits = None;
+            }
         }
         for chunk in tasks.chunks(MAX_TASKS) {
             let claim = InFlight {
@@ -89,6 +91,13 @@ impl Owner {
         );
     }
 
+    /// A node offers room: tasks that wait bind to it, or it is told that none does.
+    pub(super) fn offered(&mut self, node: NodeId, load: &NodeLoad, ctx: &mut Ctx<'_>) {
+        if self.pull(node, load, ctx) == 0 {
+            ctx.send(node, JobMessage::Pass);
+        }
+    }
+
     /// A node offers room, or tells its load by the way: tasks that wait bind to it now. Says how
     /// many did.
     pub(super) fn pull(&mut self, node: NodeId, load: &NodeLoad, ctx: &mut Ctx<'_>) -> u32 {
@@ -106,16 +115,16 @@ impl Owner {
                 }
             }
         }
-        let mut deals = Vec::new();
+        let (mut deals, mut more) = (Vec::new(), None);
         for (key, placing) in &self.placing {
-            if free.cpu == 0 {
+            if more.is_some() {
                 break;
             }
             let Some(job) = self.jobs.get(&key.1) else {
                 continue;
             };
             // Only those that were left without room: the others are about to ask two nodes.
-            if placing.round.is_some() || placing.blocked.is_none() || !job.durable {
+            if placing.in_vain == 0 || !job.durable {
                 continue;
             }
             if could_ever(&need_of(&job.spec), &facts).is_err() {
@@ -127,11 +136,14 @@ impl Owner {
                 free = free.minus(&job.spec.need);
             }
             if room > 0 {
-                deals.push((*key, room, ready > room));
+                deals.push((*key, room));
+            }
+            if ready > room && more.is_none() {
+                more = Some(job.spec.need);
             }
         }
         let mut bound = 0;
-        for (key, room, more) in deals {
+        for (key, room) in deals {
             let Some(job) = self.jobs.get(&key.1) else {
                 continue;
             };
@@ -155,10 +167,11 @@ impl Owner {
             bound += room;
             self.counters.pulled += u64::from(room);
             self.claim(key, node, room, Some(&decision), false, ctx);
-            if more {
-                // The offer used up this owner's place in the node's line.
-                ctx.send(node, JobMessage::Wait { need: spec.need });
-            }
+        }
+        if let Some(need) = more.filter(|_| bound > 0) {
+            // The offer used up this owner's place in the node's line, and more of its tasks wait.
+            self.counters.waits += 1;
+            ctx.send(node, JobMessage::Wait { need });
         }
         bound
     }

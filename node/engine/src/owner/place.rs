@@ -22,16 +22,16 @@ use crate::engine::Ctx;
 pub(super) const ROUND_TASKS: u32 = 256;
 /// The most rounds under way at a time; further jobs wait for their turn.
 const MAX_ROUNDS: usize = 64;
+/// How often the next best candidates are asked where nodes suit a task differently.
+const ASK_AGAIN: u32 = 3;
 /// In how many nodes' lines a task waits that found no room; a batch in twice as many as it has
 /// tasks.
 const LINES: usize = 2;
 /// How long a job that found no room waits at least before it looks again.
 const BLOCKED_MIN: Duration = Duration::from_millis(100);
-/// How long a job that found no room waits at most before it looks again by itself; it doubles with each
-/// round in vain, since whoever gets room offers it.
+/// How long it waits at most at first; it doubles twice with rounds in vain, since whoever gets room
+/// offers it.
 const BLOCKED: Duration = Duration::from_secs(4);
-/// The longest such wait.
-const BLOCKED_MAX: Duration = Duration::from_secs(16);
 
 /// A round of probes for some tasks of one job.
 pub(super) struct Round {
@@ -40,6 +40,8 @@ pub(super) struct Round {
     pub(super) asked: Vec<NodeId>,
     deadline: Time,
     answers: BTreeMap<NodeId, (NodeLoad, u32)>,
+    /// How often candidates further down were asked instead of giving up.
+    again: u32,
 }
 
 /// A claim that was not answered yet.
@@ -121,6 +123,7 @@ impl Owner {
             asked: asked.clone(),
             deadline,
             answers,
+            again: 0,
         };
         self.rounds.insert(request, round);
         self.timers.insert((deadline, Timer::Round(request)));
@@ -227,10 +230,58 @@ impl Owner {
         if placed < ready {
             // Others that were drawn may have the room that these had lost.
             let progress = placed > 0 && round.plan.candidates.len() > round.asked.len();
-            if !progress {
+            if !progress && !self.ask_more(key, &round, &need, ctx) {
                 self.block(key, &round, decision, ctx);
             }
         }
+    }
+
+    /// None of those asked had room. Where nodes are known to suit a task differently, the next best
+    /// are worth asking before it goes to whoever is free first.
+    fn ask_more(
+        &mut self,
+        key: (Time, JobId),
+        round: &Round,
+        need: &Need<'_>,
+        ctx: &mut Ctx<'_>,
+    ) -> bool {
+        let policy = ctx.config.policy;
+        let spreads = self.knowledge.judge(&policy, |fit| fit.spreads(need));
+        let left = round.plan.candidates.get(round.asked.len()..);
+        let left = left.unwrap_or_default();
+        if !spreads || !policy.live || left.is_empty() || round.again >= ASK_AGAIN {
+            return false;
+        }
+        let request = self.request();
+        let Some(placing) = self.placing.get_mut(&key) else {
+            return false;
+        };
+        let candidates = left.to_vec();
+        let probes = round.plan.probes.min(candidates.len());
+        let asked: Vec<NodeId> = candidates.iter().take(probes).map(|c| c.node).collect();
+        let deadline = ctx.now + ctx.config.probe_timeout;
+        placing.round = Some(request);
+        self.timers.insert((deadline, Timer::Round(request)));
+        self.counters.probes += asked.len() as u64;
+        let resources = need.resources;
+        for node in &asked {
+            let need = resources;
+            ctx.send(*node, JobMessage::Probe { request, need });
+        }
+        let next = Round {
+            job: round.job,
+            plan: Plan {
+                candidates,
+                probes,
+                ruled_out: Vec::new(),
+            },
+            asked,
+            deadline,
+            answers: BTreeMap::new(),
+            again: round.again + 1,
+        };
+        self.rounds.insert(request, next);
+        true
     }
 
     /// Some tasks of a job found no room: they wait, and the nodes that could hold them know it.
@@ -254,8 +305,7 @@ impl Owner {
         let placing: &mut Placing = self.placing.entry(key).or_default();
         let pause = (self.mean_service * 2)
             .clamp(BLOCKED_MIN, BLOCKED)
-            .saturating_mul(1 << placing.in_vain.min(8))
-            .min(BLOCKED_MAX);
+            .saturating_mul(1 << placing.in_vain.min(2));
         placing.in_vain += 1;
         placing.blocked = Some(ctx.now + pause);
         self.timers.insert((ctx.now + pause, Timer::Blocked(key.1)));
