@@ -80,6 +80,9 @@ impl World {
     }
 
     fn submit_case(&mut self, job: u32, machine: u32, tries: u32) {
+        if tries == 0 {
+            self.fates.came(job);
+        }
         let at = self.order[machine as usize];
         let down = self.machines.at(at).engine.is_none();
         if down {

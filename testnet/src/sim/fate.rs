@@ -99,10 +99,12 @@ impl Fates {
         self.next_request += 1;
         self.requests
             .insert(self.next_request, (job, machine, tries));
-        if tries == 0 {
-            self.submitted += self.tasks_of(job);
-        }
         self.next_request
+    }
+
+    /// A job has come, whether or not somebody takes it at once.
+    pub(super) fn came(&mut self, job: u32) {
+        self.submitted += self.tasks_of(job);
     }
 
     /// A request whose answer nobody waits for.
