@@ -51,9 +51,9 @@ impl Gossip {
         let at = match self.links.book_saved {
             // A large book changes all the time, and each of its entries matters the less.
             Some(saved) => {
-                saved
-                    + self.config.book_period
-                        * (1 + u32::try_from(self.view.len() / 32).unwrap_or(u32::MAX))
+                let larger = u32::try_from(self.view.len() / 32).unwrap_or(u32::MAX);
+                let times = larger.saturating_add(1).saturating_pow(2);
+                saved + self.config.book_period.saturating_mul(times)
             }
             None => now + self.config.book_period / 20,
         };

@@ -18,7 +18,7 @@ pub struct GossipConfig {
     /// How long a watched node may be silent before it is pinged.
     pub watch_after: Duration,
     /// The same for neighbours in the ring in a cluster beyond `link_limit`: a killed node is found by
-    /// its links, and hosts of this node's jobs keep the shorter watch.
+    /// its links. Hosts of this node's jobs are watched twice `watch_after` there.
     pub watch_far: Duration,
     /// How long a ping may stay unanswered.
     pub ping_timeout: Duration,
@@ -55,7 +55,7 @@ pub struct GossipConfig {
     pub byte_budget: u32,
     /// Up to so many live members each is linked to each.
     pub link_limit: usize,
-    /// How many successors in the ring of ids a node watches.
+    /// How many neighbours in the ring of ids a node watches, half of them on each side.
     pub ring_watch: usize,
     /// How many neighbours in the ring a node keeps links to in a cluster beyond `link_limit`.
     pub ring_links: usize,
@@ -72,7 +72,7 @@ impl Default for GossipConfig {
         Self {
             period: Duration::from_secs(1),
             watch_after: Duration::from_millis(500),
-            watch_far: Duration::from_secs(2),
+            watch_far: Duration::from_secs(5),
             ping_timeout: Duration::from_millis(400),
             suspicion_alone: Duration::from_millis(1_200),
             suspicion_confirmed: Duration::from_millis(900),

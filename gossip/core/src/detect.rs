@@ -94,8 +94,15 @@ impl Gossip {
         let alone = self.view.live().len() <= 1 + self.config.ring_watch;
         let patience = if alone { self.patience } else { 1 };
         let silence = self.silence(&node) * patience;
-        let due = last_sign(entry, self.links.is_linked(&node)) + silence;
-        if due > now {
+        // Of two that watch each other one asks, and the other hears it in time to spare its own.
+        let courtesy = if self.me < node {
+            Duration::ZERO
+        } else {
+            silence / 8
+        };
+        let due = last_sign(entry, self.links.is_linked(&node)) + silence + courtesy;
+        // The answer to the last ping came a moment after it: one wake-up does for both.
+        if due > now + silence / 8 {
             self.timers.set(Timer::Watch(node), due);
             return;
         }
@@ -108,8 +115,11 @@ impl Gossip {
 
     /// How long a watched node may be silent.
     pub(crate) fn silence(&self, node: &NodeId) -> Duration {
-        if self.links.full || self.detect.extra.contains(node) {
+        if self.links.full {
             self.config.watch_after
+        } else if self.detect.extra.contains(node) {
+            // A cut is still found in time, and a large cluster has many of these.
+            self.config.watch_after * 2
         } else {
             self.config.watch_far
         }

@@ -287,6 +287,10 @@ impl Gossip {
             let Some(entry) = self.view.get(&node) else {
                 continue;
             };
+            // In a large cluster whoever hears of a node here has nobody else to ask about it.
+            if !self.links.full && self.fixed_of(entry).is_none() {
+                continue;
+            }
             if entry.size() > left || records.len() >= MAX_RECORDS {
                 break;
             }

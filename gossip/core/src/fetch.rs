@@ -8,15 +8,21 @@ use serde_bytes::ByteBuf;
 use starling_wire::gossip::{GossipMessage, MAX_STATICS};
 use starling_wire::{NodeId, NodeStatic, Record, StaticHash, Time};
 
-use crate::statics::Accepted;
+use crate::statics::{Accepted, Missing};
 use crate::timers::Timer;
 use crate::view::Entry;
 use crate::{Gossip, Output};
 
 /// About what a static part takes on the way.
 const STATIC_BYTES: usize = 350;
-/// Between two attempts to get what is missing.
+/// Between two of the first attempts to get what is missing.
 const FETCH_EVERY: Duration = Duration::from_millis(500);
+/// After so many attempts each pause is twice the one before: nobody in reach may have the part yet.
+const EAGER: u32 = 4;
+/// So often the pause doubles.
+const DOUBLINGS: u32 = 6;
+/// After so many attempts in vain a member of a large view makes room for one that is of use.
+const VAIN: u32 = 6;
 
 impl Gossip {
     /// Sends the static parts that a peer asks for, within the budget.
@@ -64,14 +70,35 @@ impl Gossip {
             }
         }
         self.fetch_from(now, from, out);
+        if !self.statics.is_missing() {
+            self.timers.cancel(Timer::Statics);
+        }
     }
 
     /// Asks again for what is still missing: its owner, then whoever named it, then anybody.
     pub(crate) fn on_missing(&mut self, now: Time, out: &mut Vec<Output>) {
+        if !self.links.full {
+            let vain = |missing: &Missing| missing.asked > VAIN && missing.due <= now;
+            let given_up = self.statics.missing().filter(|missing| vain(missing));
+            let given_up: Vec<NodeId> = given_up.map(|missing| missing.owner).collect();
+            for node in given_up {
+                if self.is_spare(&node) {
+                    self.forget(&node);
+                }
+            }
+        }
         let anybody = self.random_linked(1, &self.me.clone()).first().copied();
         let mut by_target: BTreeMap<NodeId, Vec<StaticHash>> = BTreeMap::new();
         let mut room = self.budget.available(now) / STATIC_BYTES;
+        let soonest = if room > 0 {
+            now + FETCH_EVERY
+        } else {
+            now + FETCH_EVERY.max(self.budget.wait(now, STATIC_BYTES))
+        };
         for (hash, missing) in self.statics.missing_mut() {
+            if missing.due > now {
+                continue;
+            }
             let known = [Some(missing.owner), Some(missing.source), anybody];
             let linked = known.iter().flatten().filter(|n| self.links.is_linked(n));
             let options: Vec<NodeId> = linked.copied().collect();
@@ -84,6 +111,8 @@ impl Gossip {
                 continue;
             }
             room -= 1;
+            let doubled = missing.asked.saturating_sub(EAGER).min(DOUBLINGS);
+            missing.due = now + FETCH_EVERY * (1 << doubled);
             missing.asked = missing.asked.saturating_add(1);
             asked.push(*hash);
         }
@@ -92,8 +121,8 @@ impl Gossip {
                 self.send(now, target, GossipMessage::Fetch(hashes), false, out);
             }
         }
-        if self.statics.is_missing() {
-            self.timers.set(Timer::Statics, now + FETCH_EVERY);
+        if let Some(due) = self.statics.due() {
+            self.timers.set(Timer::Statics, due.max(soonest));
         }
     }
 
@@ -108,13 +137,14 @@ impl Gossip {
             if hashes.len() < room.min(MAX_STATICS) && missing.asked == 0 && missing.source == from
             {
                 missing.asked = 1;
+                missing.due = now + FETCH_EVERY;
                 hashes.push(*hash);
             }
         }
         if !hashes.is_empty() {
             self.send(now, from, GossipMessage::Fetch(hashes), false, out);
         }
-        self.timers.set_if_idle(Timer::Statics, now + FETCH_EVERY);
+        self.timers.set_sooner(Timer::Statics, now + FETCH_EVERY);
     }
 
     /// A record names another static part; the old one is shown until the new one is here.

@@ -222,7 +222,7 @@ impl Gossip {
         true
     }
 
-    fn is_spare(&self, node: &NodeId) -> bool {
+    pub(crate) fn is_spare(&self, node: &NodeId) -> bool {
         !self.is_protected(node) && !self.links.is_linked(node)
     }
 

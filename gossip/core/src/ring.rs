@@ -1,6 +1,7 @@
-//! The ring: live members in the order of their ids. Each node watches those that follow it, so each
-//! is watched by as many, evenly and without any agreement but the view (as in Chord, Stoica et al.
-//! 2001, from whom the successor list comes).
+//! The ring: live members in the order of their ids. Each node watches its neighbours, half of them
+//! on each side, so each is watched by as many, evenly and without any agreement but the view (as in
+//! Chord, Stoica et al. 2001, from whom the successor list comes). Two neighbours watch each other:
+//! the ping of either spares the other its own.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,11 +15,10 @@ impl Gossip {
     /// Recomputes whom this node watches and whose links it needs, after the membership changed.
     pub(crate) fn reconsider(&mut self, now: Time) {
         let me = self.me;
-        let mut watch: BTreeSet<NodeId> = self
-            .view
-            .successors(&me)
-            .take(self.config.ring_watch)
-            .collect();
+        let behind = self.config.ring_watch / 2;
+        let ahead = self.config.ring_watch - behind;
+        let mut watch: BTreeSet<NodeId> = self.view.successors(&me).take(ahead).collect();
+        watch.extend(self.view.predecessors(&me).take(behind));
         let live = self.view.live();
         watch.extend(self.detect.extra.intersection(live));
         watch.remove(&me);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 use starling_wire::record::MAX_STATIC;
-use starling_wire::{NodeId, NodeStatic, Signer, StaticHash, StaticPart};
+use starling_wire::{NodeId, NodeStatic, Signer, StaticHash, StaticPart, Time};
 
 use crate::config::{MAX_ADDRS, MAX_LABELS, MAX_TEXT};
 
@@ -23,6 +23,8 @@ pub(crate) struct Missing {
     pub(crate) source: NodeId,
     /// How often it was asked for.
     pub(crate) asked: u32,
+    /// When to ask again.
+    pub(crate) due: Time,
 }
 
 /// What came of a static part that a peer sent.
@@ -50,11 +52,11 @@ impl Statics {
     pub(crate) fn acquire(&mut self, hash: StaticHash, owner: NodeId, source: NodeId) {
         *self.users.entry(hash).or_default() += 1;
         if !self.parts.contains_key(&hash) && !self.bad.contains(&hash) {
-            let asked = 0;
             let missing = Missing {
                 owner,
                 source,
-                asked,
+                asked: 0,
+                due: Time::ZERO,
             };
             self.missing.entry(hash).or_insert(missing);
         }
@@ -114,6 +116,15 @@ impl Statics {
 
     pub(crate) fn missing_mut(&mut self) -> impl Iterator<Item = (&StaticHash, &mut Missing)> {
         self.missing.iter_mut()
+    }
+
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &Missing> {
+        self.missing.values()
+    }
+
+    /// When the first of what is missing is to be asked for again.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.missing.values().map(|missing| missing.due).min()
     }
 
     pub(crate) fn is_missing(&self) -> bool {

@@ -32,6 +32,9 @@ pub struct Engine {
     /// Peers without a link that something was said to.
     unlinked: Vec<NodeId>,
     undecodable: u64,
+    /// Whether jobs or placements may have changed since the last tick: most frames are gossip, and
+    /// leave them alone.
+    touched: bool,
 }
 
 /// What a part of the engine may reach while it works on one input.
@@ -127,6 +130,7 @@ impl Engine {
             scratch: Vec::new(),
             unlinked: Vec::new(),
             undecodable: 0,
+            touched: true,
         };
         engine.owner.give(engine.config.classes.clone());
         let (owner, host, mut ctx) = engine.split(now, fx);
@@ -156,6 +160,7 @@ impl Engine {
             }
             Input::Fixed(fixed) => {
                 self.gossiping(now, fx, |g, out| g.set_fixed(now, fixed, out));
+                self.touched = true;
             }
             Input::Sample(sample) => {
                 self.host.sample(sample);
@@ -184,6 +189,10 @@ impl Engine {
         if self.gossip.next_deadline().is_some_and(|at| at <= now) {
             self.gossiping(now, fx, |g, out| g.tick(now, out));
         }
+        let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
+        if !self.touched && !due(self.owner.next_deadline()) && !due(self.host.next_deadline()) {
+            return;
+        }
         let (owner, host, mut ctx) = self.split(now, fx);
         owner.tick(&mut ctx);
         host.tick(&mut ctx);
@@ -198,6 +207,7 @@ impl Engine {
             let watched: BTreeSet<_> = self.owner.hosts().chain(self.host.owners()).collect();
             self.gossip.set_watched(watched);
         }
+        self.touched = false;
     }
 
     /// When [`Engine::tick`] is next to be called.
@@ -419,6 +429,7 @@ impl Engine {
         now: Time,
         fx: &'a mut Effects,
     ) -> (&'a mut Owner, &'a mut Host, Ctx<'a>) {
+        self.touched = true;
         let ctx = Ctx {
             now,
             me: self.gossip.me(),

@@ -170,6 +170,7 @@ impl World {
             FaultKind::Foreign { machines, cpu } => {
                 for at in all(self, machines) {
                     self.machines.at_mut(at).foreign_cpu = *cpu;
+                    self.read_sensors(at);
                 }
             }
             // There is none.

@@ -38,6 +38,8 @@ pub struct Machine {
     pub(crate) clock: Clock,
     /// The last reading of its sensors, and how often it was the same again.
     pub(crate) sampled: (HostSample, u32),
+    /// When its sensors were last read, while nothing they show changes and nobody reads them.
+    pub(crate) unread_since: Option<Time>,
     /// When the next tick is queued for.
     pub(crate) wake: Option<Time>,
     /// Until when the disk is busy with earlier commits.
@@ -61,6 +63,7 @@ impl Machine {
             slow_disk: 1.0,
             clock: Clock::new(spec.clock_ahead, spec.clock_rate),
             sampled: (HostSample::default(), 0),
+            unread_since: None,
             wake: None,
             disk_free: Time::ZERO,
         }

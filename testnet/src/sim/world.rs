@@ -232,6 +232,7 @@ impl World {
         machine.life += 1;
         machine.wake = None;
         machine.sampled = (HostSample::default(), 0);
+        machine.unread_since = None;
         // What is to be durable before anything else happens is so at once: the daemon waits.
         write(&mut machine.disk, std::mem::take(&mut fx.saves));
         let jitter = Duration::from_micros(self.rng.random_range(0..1_000_000));
@@ -347,9 +348,7 @@ impl World {
                 self.feed(at, input);
             }
             What::Sample => {
-                self.push(self.now + SAMPLE, at, What::Sample);
-                let sample = sample(self.machines.at(at));
-                let machine = self.machines.at_mut(at);
+                let sample = sample(machine);
                 let known = &mut machine.sampled;
                 if known.0 == sample {
                     known.1 = known.1.saturating_add(1);
@@ -359,7 +358,10 @@ impl World {
                 // What has been the same for so long is smoothed out: to hear it again changes
                 // nothing.
                 if machine.sampled.1 < SETTLED {
+                    self.push(self.now + SAMPLE, at, What::Sample);
                     self.feed(at, Input::Sample(sample));
+                } else {
+                    machine.unread_since = Some(self.now);
                 }
             }
             // Others were overtaken by a sooner deadline; they would only multiply.
@@ -441,6 +443,10 @@ impl World {
     fn schedule(&mut self, at: u32) {
         let now = self.now;
         let machine = self.machines.at_mut(at);
+        if machine.unread_since.is_some() {
+            self.read_sensors(at);
+        }
+        let machine = self.machines.at_mut(at);
         let Some(engine) = &machine.engine else {
             return;
         };
@@ -451,6 +457,22 @@ impl World {
         if machine.wake.is_none_or(|wake| wake > due) {
             machine.wake = Some(due);
             self.push(due, at, What::Tick);
+        }
+    }
+
+    /// Sensors that nobody reads are read again, in step, once they show something else.
+    pub(super) fn read_sensors(&mut self, at: u32) {
+        let now = self.now;
+        let machine = self.machines.at_mut(at);
+        let Some(last) = machine.unread_since else {
+            return;
+        };
+        if sample(machine) != machine.sampled.0 {
+            machine.unread_since = None;
+            let every = SAMPLE.as_micros();
+            let whole = now.since(last).as_micros() / every + 1;
+            let next = last + SAMPLE * u32::try_from(whole).unwrap_or(u32::MAX);
+            self.push(next, at, What::Sample);
         }
     }
 
