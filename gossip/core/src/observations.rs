@@ -11,7 +11,7 @@
 //! displaces its own and nobody else's. Only while a node is beyond that does what is kept depend
 //! on the order of arrival, and only in its own cells and those they had displaced.
 //!
-//! A cell takes about 1 KiB with its indexes; a full table of 8,192 about 8 MiB.
+//! An observation takes about 1 KiB with its indexes, at most 2; a full table of 8,192 about 8 MiB.
 
 mod digest;
 mod measured;

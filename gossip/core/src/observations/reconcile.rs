@@ -12,7 +12,7 @@ use starling_wire::{Freshness, NodeId, OpenObservation, SignedObservation, Time}
 
 use super::digest::Span;
 use super::summary::measured_at;
-use super::{Observations, Taken};
+use super::{Observations, Rank, Taken};
 use crate::exchange::LEAST;
 use crate::timers::Timer;
 use crate::{Gossip, Output};
@@ -21,6 +21,8 @@ use crate::{Gossip, Output};
 const SEEN_BYTES: usize = 260;
 /// Clocks of a cluster may differ by so much; what was measured later than that is absurd.
 const AHEAD: Duration = Duration::from_secs(600);
+/// A span with more than that is described by its parts, for their checksums take fewer bytes.
+const FEW: usize = 24;
 /// After so many unfit observations the rest of a message is not looked at.
 const PATIENCE: usize = 4;
 /// The most observations handed out to be saved at a time.
@@ -137,17 +139,19 @@ impl Gossip {
 
     /// The other opened an exchange; `sum` is its table's.
     pub(crate) fn on_table(&mut self, now: Time, from: NodeId, sum: u32, out: &mut Vec<Output>) {
-        if self.config.table_limit > 0 && sum != self.table.sum() {
+        // A second's budget must be left for what matters more.
+        let least = LEAST.max(self.config.byte_budget as usize);
+        if self.config.table_limit > 0 && sum != self.table.sum() && self.may_spend(now, least) {
             self.describe_span(now, from, Span::WHOLE, out);
         }
     }
 
     /// Says what this node holds in a span: by marks where they fit, else by its parts' checksums.
     fn describe_span(&mut self, now: Time, to: NodeId, span: Span, out: &mut Vec<Output>) {
-        if !self.may_spend(now) {
+        if !self.may_spend(now, LEAST) {
             return;
         }
-        let message = if self.table.fits(span, MAX_MARKS) || span.is_leaf() {
+        let message = if self.table.fits(span, FEW) || span.is_leaf() {
             GossipMessage::Marks {
                 of: vec![span.number()],
                 marks: self.table.marks(span).take(MAX_MARKS).collect(),
@@ -185,18 +189,19 @@ impl Gossip {
         // From a random one on, so that a part that fails does not keep the others waiting.
         let start = self.rng.random_range(0..differing.len());
         differing.rotate_left(start);
-        if !self.table.fits(differing[0], MAX_MARKS) {
+        if !self.table.fits(differing[0], FEW) && !differing[0].is_leaf() {
             return self.describe_span(now, from, differing[0], out);
         }
-        if !self.may_spend(now) {
+        if !self.may_spend(now, LEAST) {
             return;
         }
         let (mut spans, mut marks) = (Vec::new(), Vec::new());
         for part in differing {
-            if !self.table.fits(part, MAX_MARKS - marks.len()) {
+            let room = MAX_MARKS - marks.len();
+            if !marks.is_empty() && !self.table.fits(part, room) {
                 break;
             }
-            marks.extend(self.table.marks(part));
+            marks.extend(self.table.marks(part).take(room));
             spans.push(part.number());
         }
         let message = GossipMessage::Marks { of: spans, marks };
@@ -212,7 +217,7 @@ impl Gossip {
         marks: &[Mark],
         out: &mut Vec<Output>,
     ) {
-        if self.config.table_limit == 0 || !self.may_spend(now) {
+        if self.config.table_limit == 0 || !self.may_spend(now, LEAST) {
             return;
         }
         let marks = marks.iter().take(MAX_MARKS);
@@ -224,7 +229,7 @@ impl Gossip {
             .collect();
         let spans = of.iter().take(MAX_SUMS);
         let spans = spans.filter_map(|number| Span::from_number(*number));
-        let mut give: Vec<(Freshness, u64)> = spans
+        let mut give: Vec<Rank> = spans
             .flat_map(|span| self.table.cells.range(span.tags()))
             .filter(|(tag, open)| listed.get(tag).is_none_or(|theirs| *theirs < open.fresh))
             .map(|(tag, open)| (open.fresh, *tag))
@@ -235,13 +240,13 @@ impl Gossip {
             let mine = self.table.get(**tag);
             mine.is_none_or(|mine| mine.fresh < **theirs)
         };
-        let mut wants: Vec<(Freshness, u64)> = listed
+        let mut wants: Vec<Rank> = listed
             .iter()
             .filter(lacking)
             .map(|(tag, theirs)| (*theirs, *tag))
             .collect();
         wants.sort_unstable_by(|a, b| b.cmp(a));
-        let tags = |ranks: Vec<(Freshness, u64)>| ranks.into_iter().map(|(_, tag)| tag);
+        let tags = |ranks: Vec<Rank>| ranks.into_iter().map(|(_, tag)| tag);
         let wants = tags(wants).take(MAX_SEEN).collect();
         self.give_seen(now, from, tags(give), wants, out);
     }
@@ -309,9 +314,7 @@ impl Gossip {
         }
     }
 
-    /// Whether the table may spend now: a second's budget must be left for what matters more.
-    fn may_spend(&mut self, now: Time) -> bool {
-        let least = LEAST.max(self.config.byte_budget as usize);
+    fn may_spend(&mut self, now: Time, least: usize) -> bool {
         let may = self.budget.available(now) >= least;
         self.counters.budget_drops += u64::from(!may);
         may
