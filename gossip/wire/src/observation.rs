@@ -26,6 +26,29 @@ pub const MAX_VARIANCE: f32 = MAX_LOG * MAX_LOG;
 /// The largest count.
 pub const MAX_COUNT: u32 = 1_000_000;
 
+/// How the column of a platform begins.
+const PLATFORM: &str = "platform:";
+
+/// The column of how long a class runs on a platform: logarithms of seconds.
+pub fn platform_column(platform: &str) -> String {
+    let mut column = format!("{PLATFORM}{platform}");
+    while column.len() > MAX_COLUMN {
+        column.pop();
+    }
+    column
+}
+
+/// The platform of such a column.
+pub fn platform_of(column: &str) -> Option<&str> {
+    column.strip_prefix(PLATFORM)
+}
+
+/// The column of how much longer a class runs while a resource of its host is pressed: logarithms
+/// of slowdowns. `level` counts quarters of the greatest pressure, 1 to 4.
+pub fn pressed_column(resource: &str, level: u8) -> String {
+    format!("pressed:{resource}/{level}")
+}
+
 /// What one node measured of one class in one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {

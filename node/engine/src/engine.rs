@@ -1,6 +1,8 @@
 //! The engine itself: inputs go to the part they concern, and what the parts say to this node comes
 //! back to them.
 
+mod learn;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use rand::SeedableRng;
@@ -101,6 +103,10 @@ impl Engine {
         let read = saved.read()?;
         let incarnation = read.incarnation.saturating_add(1);
         fx.saves.push(saved::save_incarnation(incarnation));
+        if config.classes.is_some() {
+            // What is given need not be learned.
+            config.gossip.table_limit = 0;
+        }
         let mut seeds = std::mem::take(&mut config.seeds);
         if !seeds.is_empty() {
             // Whoever was joined by is found again, even if this life is short.
@@ -108,7 +114,7 @@ impl Engine {
             fx.saves.push(saved::save_book(&known));
         }
         seeds.extend(read.book);
-        let gossip = Gossip::new(
+        let mut gossip = Gossip::new(
             config.gossip.clone(),
             signer,
             incarnation,
@@ -117,6 +123,7 @@ impl Engine {
             ChaCha12Rng::from_rng(&mut rng),
             now,
         );
+        gossip.restore_observations(now, read.observations);
         let mut engine = Self {
             config,
             gossip,
@@ -158,7 +165,7 @@ impl Engine {
                 self.gossiping(now, fx, |g, out| g.set_fixed(now, fixed, out));
             }
             Input::Sample(sample) => {
-                self.host.sample(sample);
+                self.host.sample(sample, now);
                 self.load_changed(now, fx);
             }
             Input::Task(event) => {
@@ -192,6 +199,7 @@ impl Engine {
         host.flush(&mut ctx);
         owner.place_all(&mut ctx);
         self.settle(now, fx);
+        self.learn(now);
         self.load_changed(now, fx);
         // Both are asked, so that neither keeps an old answer.
         if self.owner.ties_changed() | self.host.ties_changed() {
@@ -356,6 +364,11 @@ impl Engine {
                 Output::Dial { peer, addrs } => fx.now.push(Effect::Dial { peer, addrs }),
                 Output::HangUp { peer } => fx.now.push(Effect::HangUp(peer)),
                 Output::AddressBook(book) => fx.lazy.push(saved::save_book(&book)),
+                Output::Observations(rows) => {
+                    let saves = rows.into_iter();
+                    fx.lazy
+                        .extend(saves.map(|(tag, value)| saved::save_observation(tag, value)));
+                }
                 Output::Changed {
                     node, incarnation, ..
                 } if node == self.gossip.me() => {
