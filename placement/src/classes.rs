@@ -119,7 +119,7 @@ const MAX_CLASSES: usize = 1_024;
 /// The most platforms.
 const MAX_PLATFORMS: usize = 64;
 /// So many observations weigh as much as what is expected without any.
-const PRIOR: f64 = 2.0;
+pub const PRIOR: f64 = 2.0;
 /// More observations of a cell than this count no more.
 const MOST: f64 = 64.0;
 

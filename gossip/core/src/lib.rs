@@ -302,6 +302,11 @@ impl Gossip {
         self.timers.first()
     }
 
+    /// When the last input came.
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
     /// This node.
     pub const fn me(&self) -> NodeId {
         self.me

@@ -103,8 +103,8 @@ impl Engine {
         let read = saved.read()?;
         let incarnation = read.incarnation.saturating_add(1);
         fx.saves.push(saved::save_incarnation(incarnation));
-        if config.classes.is_some() {
-            // What is given need not be learned.
+        if config.classes.is_some() || !config.policy.classes {
+            // What is given, or not asked for, need not be learned.
             config.gossip.table_limit = 0;
         }
         let mut seeds = std::mem::take(&mut config.seeds);
