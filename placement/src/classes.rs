@@ -1,10 +1,9 @@
 //! Classes: the identity under which a workload's speed and its contention with others are known.
 //! [`Classes`] is what placement asks; a learner answers it. [`RunningMeans`] is the simplest one:
-//! mean times per class and platform, from the tasks that a node's own jobs ran.
+//! mean times per class and platform, from what the cluster's nodes observed.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -113,59 +112,141 @@ pub trait Classes: Send + Sync + Debug {
     /// How much faster than the average platform one is for what usually runs, for weighing nodes
     /// of equal cores; 1 if nothing is known.
     fn platform(&self, platform: &str) -> f64;
-
-    /// A task of the class ran so long on a platform.
-    fn observe(&mut self, _class: ClassId, _platform: &str, _ran: Duration) {}
 }
 
 /// The most classes of which means are kept; the longest unused goes first.
 const MAX_CLASSES: usize = 1_024;
 /// The most platforms.
 const MAX_PLATFORMS: usize = 64;
-/// A mean counts its earlier observations for at most so many.
-const MEMORY: f64 = 64.0;
 /// So many observations weigh as much as what is expected without any.
-const PRIOR: f64 = 2.0;
+pub const PRIOR: f64 = 2.0;
+/// More observations of a cell than this count no more.
+const MOST: f64 = 64.0;
 
-/// A mean of logarithms of seconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mean {
-    log: f64,
-    count: f64,
+/// What is known of how long a class runs on a platform.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Times {
+    /// The mean of the logarithms of seconds.
+    pub log: f64,
+    /// How many observations it rests on, above 0.
+    pub count: f64,
 }
 
-impl Mean {
-    fn add(&mut self, log: f64) {
-        self.count = (self.count + 1.0).min(MEMORY);
-        self.log += (log - self.log) / self.count;
-    }
-}
-
-/// Running means of the logarithm of how long tasks ran, per class and platform.
+/// Mean logarithms of how long tasks ran, per class and platform.
 #[derive(Clone, Debug, Default)]
 pub struct RunningMeans {
     rows: BTreeMap<ClassId, Row>,
-    platforms: BTreeMap<String, Mean>,
+    platforms: BTreeMap<String, Share>,
     used: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Row {
-    all: Mean,
-    cells: BTreeMap<String, Mean>,
+    cells: BTreeMap<String, Times>,
+    /// The mean over its cells.
+    mean: f64,
     used: u64,
 }
 
+impl Row {
+    /// By how much each platform lengthens or shortens the class's times, and how far that is
+    /// known; nothing while there is only one to compare.
+    fn shares(&self) -> impl Iterator<Item = (&str, f64, f64)> {
+        let comparable = self.cells.len() > 1;
+        let cells = self.cells.iter().filter(move |_| comparable);
+        cells.map(|(platform, cell)| (platform.as_str(), cell.log - self.mean, cell.count))
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn settle(&mut self) {
+        let sum: f64 = self.cells.values().map(|cell| cell.log).sum();
+        self.mean = sum / self.cells.len().max(1) as f64;
+    }
+}
+
+/// A platform's effect summed over classes, weighted by counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    sum: f64,
+    count: f64,
+    rows: u32,
+}
+
+impl Share {
+    /// The effect, drawn towards none.
+    fn drawn(self) -> f64 {
+        self.sum / (self.count + PRIOR)
+    }
+}
+
 impl RunningMeans {
+    /// Takes what is known of a class on a platform now, in the place of what was known before;
+    /// none forgets it.
+    pub fn learn(&mut self, class: ClassId, platform: &str, known: Option<Times>) {
+        let usable = |known: &Times| known.log.is_finite() && known.count > 0.0;
+        let known = known.filter(usable).map(|known| Times {
+            count: known.count.min(MOST),
+            ..known
+        });
+        if known.is_some() && self.rows.len() >= MAX_CLASSES && !self.rows.contains_key(&class) {
+            let oldest = self.rows.iter().min_by_key(|(_, row)| row.used);
+            if let Some(oldest) = oldest.map(|(class, _)| *class) {
+                self.take_out(oldest);
+            }
+        }
+        let mut row = self.take_out(class).unwrap_or_default();
+        match known {
+            Some(known) if row.cells.len() < MAX_PLATFORMS || row.cells.contains_key(platform) => {
+                row.cells.insert(platform.to_owned(), known);
+            }
+            Some(_) => {}
+            None => {
+                row.cells.remove(platform);
+            }
+        }
+        if row.cells.is_empty() {
+            return;
+        }
+        row.settle();
+        self.used += 1;
+        row.used = self.used;
+        for (platform, share, count) in row.shares() {
+            if self.platforms.len() < MAX_PLATFORMS || self.platforms.contains_key(platform) {
+                let general = self.platforms.entry(platform.to_owned()).or_default();
+                general.sum += share * count;
+                general.count += count;
+                general.rows += 1;
+            }
+        }
+        self.rows.insert(class, row);
+    }
+
+    /// Removes a row and what it told of platforms.
+    fn take_out(&mut self, class: ClassId) -> Option<Row> {
+        let row = self.rows.remove(&class)?;
+        for (platform, share, count) in row.shares() {
+            let Some(general) = self.platforms.get_mut(platform) else {
+                continue;
+            };
+            general.sum -= share * count;
+            general.count -= count;
+            general.rows = general.rows.saturating_sub(1);
+            if general.rows == 0 {
+                self.platforms.remove(platform);
+            }
+        }
+        Some(row)
+    }
+
     /// The expected logarithm of a time on a platform, relative to the class's mean: what was seen
     /// of it, drawn towards what the platform does to classes in general.
     fn expected(&self, row: &Row, platform: &str) -> f64 {
         let general = self.platforms.get(platform).copied().unwrap_or_default();
-        let general = general.log * general.count / (general.count + PRIOR);
+        let general = general.drawn();
         let Some(cell) = row.cells.get(platform) else {
             return general;
         };
-        let seen = cell.log - row.all.log;
+        let seen = cell.log - row.mean;
         (seen * cell.count + general * PRIOR) / (cell.count + PRIOR)
     }
 }
@@ -188,39 +269,8 @@ impl Classes for RunningMeans {
     }
 
     fn platform(&self, platform: &str) -> f64 {
-        let mean = self.platforms.get(platform).copied().unwrap_or_default();
-        libm::exp(-mean.log * mean.count / (mean.count + PRIOR))
-    }
-
-    fn observe(&mut self, class: ClassId, platform: &str, ran: Duration) {
-        let seconds = ran.as_secs_f64();
-        if seconds <= 0.0 {
-            return;
-        }
-        let log = libm::log(seconds);
-        if self.rows.len() >= MAX_CLASSES && !self.rows.contains_key(&class) {
-            let oldest = self.rows.iter().min_by_key(|(_, row)| row.used);
-            if let Some(oldest) = oldest.map(|(class, _)| *class) {
-                self.rows.remove(&oldest);
-            }
-        }
-        self.used += 1;
-        let row = self.rows.entry(class).or_default();
-        row.used = self.used;
-        // The platform's share of this time, judged before the time itself is learned.
-        let share = (row.all.count > 0.0).then_some(log - row.all.log);
-        row.all.add(log);
-        if row.cells.len() < MAX_PLATFORMS || row.cells.contains_key(platform) {
-            row.cells.entry(platform.to_owned()).or_default().add(log);
-        }
-        if let Some(share) = share
-            && (self.platforms.len() < MAX_PLATFORMS || self.platforms.contains_key(platform))
-        {
-            self.platforms
-                .entry(platform.to_owned())
-                .or_default()
-                .add(share);
-        }
+        let share = self.platforms.get(platform).copied().unwrap_or_default();
+        libm::exp(-share.drawn())
     }
 }
 
@@ -230,21 +280,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn known(seconds: f64, count: f64) -> Option<Times> {
+        let log = libm::log(seconds);
+        Some(Times { log, count })
+    }
+
     #[test]
     fn means_find_the_faster_platform_and_hold_for_classes_not_seen_there() {
         let mut means = RunningMeans::default();
         let (seen, new) = (ClassId::of("encode"), ClassId::of("backup"));
-        for _ in 0..50 {
-            means.observe(seen, "pi", Duration::from_secs(40));
-            means.observe(seen, "server", Duration::from_secs(10));
-        }
+        means.learn(seen, "pi", known(40.0, 50.0));
+        means.learn(seen, "server", known(10.0, 50.0));
         let speed = means.speed(seen, "pi").unwrap();
         assert!((0.2..0.35).contains(&speed), "{speed}");
         assert!(means.speed(seen, "server").unwrap() > 0.99);
         assert_eq!(means.speed(new, "pi"), None);
-        means.observe(new, "server", Duration::from_secs(3));
+        means.learn(new, "server", known(3.0, 1.0));
         assert!(means.speed(new, "pi").unwrap() < 0.6);
         assert!(means.platform("server") > 1.5 * means.platform("pi"));
+        // What is learned takes the place of what was known.
+        means.learn(seen, "pi", known(10.0, 50.0));
+        assert!(means.speed(seen, "pi").unwrap() > 0.99);
+        means.learn(seen, "pi", None);
+        means.learn(seen, "server", None);
+        assert_eq!(means.speed(seen, "pi"), None);
+        assert!(means.platforms.is_empty());
     }
 
     #[test]
@@ -252,18 +312,21 @@ mod tests {
         let mut means = RunningMeans::default();
         for name in 0..20_000_u32 {
             let class = ClassId::of(&name.to_string());
-            means.observe(class, &format!("p{name}"), Duration::from_secs(1));
+            means.learn(class, &format!("p{name}"), known(1.0, 1.0));
+            means.learn(class, &format!("q{name}"), known(2.0, 1.0));
         }
         assert!(means.rows.len() <= MAX_CLASSES && means.platforms.len() <= MAX_PLATFORMS);
     }
 
     proptest! {
         #[test]
-        fn speeds_are_shares(times in prop::collection::vec((0u8..4, 0u8..4, 1u64..1 << 40), 0..60)) {
+        fn speeds_are_shares(
+            cells in prop::collection::vec((0u8..4, 0u8..4, -20.0..20.0, 0.0..1e9), 0..60)
+        ) {
             let mut means = RunningMeans::default();
-            for (class, platform, micros) in &times {
-                let ran = Duration::from_micros(*micros);
-                means.observe(ClassId(u16::from(*class)), &platform.to_string(), ran);
+            for (class, platform, log, count) in &cells {
+                let known = Some(Times { log: *log, count: *count });
+                means.learn(ClassId(u16::from(*class)), &platform.to_string(), known);
             }
             for class in 0..4 {
                 for platform in 0..5 {

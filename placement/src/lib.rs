@@ -18,7 +18,7 @@ pub mod policy;
 pub mod resources;
 pub mod sample;
 
-pub use classes::{ClassId, Classes, Mix, RunningMeans};
+pub use classes::{ClassId, Classes, Mix, PRIOR, RunningMeans, Times};
 pub use constraint::{Constraint, ConstraintError, Operator};
 pub use decision::{Candidate, Decision, Verdict};
 pub use feasible::{Miss, Need, NodeFacts, NodeLoad, could_ever, feasible};

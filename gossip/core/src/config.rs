@@ -49,6 +49,10 @@ pub struct GossipConfig {
     pub book_period: Duration,
     /// The most members held, this node included.
     pub view_limit: usize,
+    /// The most observations held, about 1 KiB each; with 0 none are taken, made or told.
+    pub table_limit: usize,
+    /// At least so long between two batches of observations handed out to be saved.
+    pub save_period: Duration,
     /// The most entries of the address book.
     pub book_limit: usize,
     /// Bytes per second for gossip, both directions together.
@@ -87,6 +91,8 @@ impl Default for GossipConfig {
             stall: Duration::from_millis(150),
             book_period: Duration::from_secs(5),
             view_limit: 512,
+            table_limit: 8_192,
+            save_period: Duration::from_secs(10),
             book_limit: 512,
             byte_budget: 4096,
             link_limit: 64,

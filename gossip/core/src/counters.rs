@@ -17,6 +17,13 @@ pub struct Counters {
     pub records_taken: u64,
     /// Records and static parts refused: undecodable, out of range or wrongly signed.
     pub quarantined: u64,
+    /// Observations taken because they were fresher than what was held.
+    pub observations_taken: u64,
+    /// Observations refused: undecodable, out of range, wrongly signed or from the future; measured
+    /// here or sent by a peer.
+    pub observations_refused: u64,
+    /// Own observations told.
+    pub observations_told: u64,
     /// Exchanges put off, and answers shortened or left out, for want of budget.
     pub budget_drops: u64,
     /// Suspicions begun by this node's own evidence.

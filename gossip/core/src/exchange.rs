@@ -203,6 +203,7 @@ impl Gossip {
             heads: heads.to_vec(),
             within_ms,
             answer,
+            seen: if answer { 0 } else { self.table.sum() },
         };
         self.send(now, to, sync, false, out);
     }

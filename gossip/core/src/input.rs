@@ -64,7 +64,13 @@ impl Gossip {
                 heads,
                 within_ms,
                 answer,
-            } => self.on_sync(now, from, sum, &heads, (within_ms, answer), out),
+                seen,
+            } => {
+                self.on_sync(now, from, sum, &heads, (within_ms, answer), out);
+                if !answer {
+                    self.on_table(now, from, seen, out);
+                }
+            }
             GossipMessage::Delta {
                 records,
                 wants,
@@ -73,6 +79,12 @@ impl Gossip {
                 self.on_records(now, from, records, out);
                 self.on_rumours(now, from, rumours, out);
                 self.on_wants(now, from, &wants, out);
+            }
+            GossipMessage::Sums { of, sums } => self.on_sums(now, from, of, &sums, out),
+            GossipMessage::Marks { of, marks } => self.on_marks(now, from, &of, &marks, out),
+            GossipMessage::Seen { cells, wants } => {
+                self.on_seen(now, from, cells);
+                self.on_seen_wanted(now, from, &wants, out);
             }
             GossipMessage::Fetch(hashes) => self.on_fetch(now, from, &hashes, out),
             GossipMessage::Statics(parts) => self.on_statics(now, from, &parts, out),
@@ -87,6 +99,8 @@ impl Gossip {
             Timer::Publish => self.publish(now),
             Timer::Statics => self.on_missing(now, out),
             Timer::Book => self.on_book(now, out),
+            Timer::Observe => self.on_observe(now),
+            Timer::Save => self.on_save(now, out),
             Timer::Watch(node) => self.on_watch(now, node, out),
             Timer::Ping(node) => self.on_ping_timer(now, node, out),
             Timer::Suspicion(node) => self.judge(now, node, out),

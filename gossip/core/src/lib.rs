@@ -18,6 +18,7 @@ mod fetch;
 mod health;
 mod input;
 mod links;
+pub mod observations;
 mod output;
 mod own;
 mod records;
@@ -40,6 +41,7 @@ use budget::Budget;
 use detect::Detect;
 use health::Health;
 use links::Links;
+use observations::{Limits, Measured, Observations};
 use own::Own;
 use rumours::Rumours;
 use statics::Statics;
@@ -48,6 +50,7 @@ use view::View;
 
 pub use config::GossipConfig;
 pub use counters::Counters;
+pub use observations::{Observations as Table, Summary};
 pub use output::{Output, Seed};
 pub use view::{Member, MemberState};
 
@@ -69,6 +72,9 @@ pub struct Gossip {
     detect: Detect,
     rumours: Rumours,
     budget: Budget,
+    /// What was measured of classes, here and elsewhere.
+    table: Observations,
+    measured: Measured,
     /// By how much exchanges are slowed down because partners have no budget left.
     patience: u32,
     /// When a newcomer was last passed on to another for want of budget.
@@ -121,6 +127,8 @@ impl Gossip {
             left: false,
             patience: 1,
             introduced: None,
+            table: Observations::new(Limits::of(config.table_limit)),
+            measured: Measured::default(),
             config,
             signer,
             rng,
@@ -292,6 +300,11 @@ impl Gossip {
     /// When [`Gossip::tick`] is to be called next; never again once it has left.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.first()
+    }
+
+    /// When the last input came.
+    pub const fn now(&self) -> Time {
+        self.now
     }
 
     /// This node.

@@ -57,4 +57,7 @@ pub enum Output {
     },
     /// The address book changed and is to be saved, to be handed to the next life as seeds.
     AddressBook(Vec<Seed>),
+    /// Observations changed and are to be saved: by tag, the signed bytes, or none to remove it. To
+    /// be handed to the next life by [`crate::Gossip::restore_observations`].
+    Observations(Vec<(u64, Option<Vec<u8>>)>),
 }

@@ -22,6 +22,10 @@ pub(crate) enum Timer {
     Statics,
     /// The address book has changed.
     Book,
+    /// Own observations may be worth telling.
+    Observe,
+    /// Observations are to be saved.
+    Save,
     /// A watched node may have been silent for too long.
     Watch(NodeId),
     /// A ping is to be repeated, or has not been answered.

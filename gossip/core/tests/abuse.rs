@@ -163,6 +163,7 @@ fn oversized_lists_and_unknown_names_do_no_harm() {
         heads,
         within_ms: u32::MAX,
         answer: true,
+        seen: 1,
     };
     let out = take(&mut gossip, 3, sync);
     let wants = out.iter().find_map(|output| match output {
@@ -373,6 +374,7 @@ proptest! {
                     heads: vec![Head(node.tag(), number % 9, number % 7)],
                     within_ms: number,
                     answer: number.is_multiple_of(2),
+                    seen: number,
                 },
                 4 => GossipMessage::AckFor { target: node, incarnation: number % 9 },
                 5 => GossipMessage::PingFor { target: node },

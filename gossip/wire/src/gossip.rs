@@ -1,9 +1,12 @@
 //! What nodes gossip: probes of one another, digests, records and rumours about who is gone.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::ids::NodeId;
+use crate::observation::SignedObservation;
 use crate::record::{Aged, StaticHash};
 
 /// The most rumours in one message.
@@ -14,6 +17,13 @@ pub const MAX_HEADS: usize = 64;
 pub const MAX_RECORDS: usize = 64;
 /// The most static parts asked for or sent in one message.
 pub const MAX_STATICS: usize = 4;
+
+/// The most sums of a table's parts in one message.
+pub const MAX_SUMS: usize = 64;
+/// The most marks of observations in one message.
+pub const MAX_MARKS: usize = 48;
+/// The most observations in one message, and the most asked for.
+pub const MAX_SEEN: usize = 16;
 
 /// What is said about a node that may be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +62,10 @@ pub struct Rumour {
 /// A digest entry: a node's tag and the stamp of the record held of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head(pub u32, pub u32, pub u32);
+
+/// Stands for an observation held: its tag, when it was measured in seconds, and its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark(pub u64, pub u32, pub u32);
 
 /// A message between the gossip parts of two nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,6 +124,9 @@ pub enum GossipMessage {
         /// Whether this answers a [`GossipMessage::Sync`] whose checksum disagreed.
         #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
         answer: bool,
+        /// A checksum over all observations held; 0 if there are none.
+        #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
+        seen: u32,
     },
     /// Records the other seems to lack, and the tags of those I lack.
     #[serde(rename = "d")]
@@ -133,6 +150,36 @@ pub enum GossipMessage {
     /// Urgent news.
     #[serde(rename = "r")]
     Rumours(Vec<Rumour>),
+    /// What I hold of the table of observations, as checksums of the parts of a span.
+    #[serde(rename = "t")]
+    Sums {
+        /// The span.
+        #[serde(rename = "s")]
+        of: u16,
+        /// Its parts and their checksums; those not listed are empty.
+        #[serde(rename = "p")]
+        sums: Vec<(u16, u32)>,
+    },
+    /// What I hold of the table of observations, one by one.
+    #[serde(rename = "m")]
+    Marks {
+        /// The spans that are listed in full.
+        #[serde(rename = "s")]
+        of: Vec<u16>,
+        /// What is in them.
+        #[serde(rename = "m")]
+        marks: Vec<Mark>,
+    },
+    /// Observations the other seems to lack, and the tags of those I lack.
+    #[serde(rename = "o")]
+    Seen {
+        /// The freshest first.
+        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+        cells: Vec<Arc<SignedObservation>>,
+        /// Tags of what the sender would like.
+        #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+        wants: Vec<u64>,
+    },
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it over by reference.

@@ -15,6 +15,8 @@ pub const MAX_COUNT: u32 = 100_000;
 /// The most bytes that a job's command, environment, labels and constraints may take together, so
 /// that a claim fits into one frame.
 pub const MAX_SPEC_BYTES: usize = 32 * 1024;
+/// The most bytes of a class's name.
+pub const MAX_CLASS: usize = 64;
 /// CPU that a task reserves when its job does not say: a tenth of a core.
 pub const DEFAULT_CPU: u32 = 100;
 /// How long a task may take to end after SIGTERM when its job does not say, in milliseconds.
@@ -40,6 +42,10 @@ pub enum Restart {
 pub struct JobSpec {
     /// A name for people; need not be unique.
     pub name: String,
+    /// Under which name its speed is learned; empty derives it from what is run, see
+    /// [`JobSpec::class_name`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub class: String,
     /// How many tasks.
     pub count: u32,
     /// Program and arguments.
@@ -90,6 +96,23 @@ impl SpecError {
 }
 
 impl JobSpec {
+    /// The name of the class whose speed its tasks teach: the one given, else made from the
+    /// executor (so far always `process`), the program without its directory and the job's name, if
+    /// it has one: `process:ffmpeg/encode`. At most [`MAX_CLASS`] bytes; what is longer is cut.
+    pub fn class_name(&self) -> String {
+        if !self.class.is_empty() {
+            return cut(self.class.clone());
+        }
+        let program = self.command.first().map_or("", String::as_str);
+        let program = program.rsplit('/').next().unwrap_or(program);
+        let mut class = format!("process:{program}");
+        if !self.name.is_empty() {
+            class.push('/');
+            class.push_str(&self.name);
+        }
+        cut(class.replace(char::is_control, " "))
+    }
+
     /// Checks every range that does not depend on the cluster.
     pub fn check(&self) -> Result<(), SpecError> {
         if self.command.first().is_none_or(String::is_empty) {
@@ -97,6 +120,13 @@ impl JobSpec {
                 "command",
                 "there is none",
                 "give a program and its arguments, for example `-- sleep 5`",
+            ));
+        }
+        if self.class.len() > MAX_CLASS || self.class.contains(char::is_control) {
+            return Err(SpecError::new(
+                "class",
+                format!("it is longer than {MAX_CLASS} bytes or has control characters"),
+                "give a short name, for example `encode`, or leave it out",
             ));
         }
         if self.count == 0 || self.count > MAX_COUNT {
@@ -162,6 +192,14 @@ impl JobSpec {
         }
         Ok(())
     }
+}
+
+/// Cuts a class's name to what is allowed.
+fn cut(mut class: String) -> String {
+    while class.len() > MAX_CLASS {
+        class.pop();
+    }
+    class
 }
 
 /// How a task ended on a node.
@@ -250,7 +288,9 @@ mod tests {
     fn each_bad_field_is_named() {
         assert_eq!(good().check(), Ok(()));
         type Spoil = fn(&mut JobSpec);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 10] = [
+            ("class", |s| s.class = "x".repeat(MAX_CLASS + 1)),
+            ("class", |s| s.class = "a\u{1b}[2J".into()),
             ("command", |s| s.command.clear()),
             ("command", |s| s.command = vec!["a\0b".into()]),
             ("command", |s| s.command.push("x".repeat(MAX_SPEC_BYTES))),
@@ -267,5 +307,23 @@ mod tests {
             spoil(&mut spec);
             assert_eq!(spec.check().unwrap_err().field, field);
         }
+    }
+
+    #[test]
+    fn a_class_is_given_or_derived() {
+        let spec = |command: &str, name: &str, class: &str| JobSpec {
+            command: vec![command.into()],
+            name: name.into(),
+            class: class.into(),
+            ..JobSpec::default()
+        };
+        assert_eq!(
+            spec("/usr/bin/ffmpeg", "encode", "").class_name(),
+            "process:ffmpeg/encode"
+        );
+        assert_eq!(spec("true", "", "").class_name(), "process:true");
+        assert_eq!(spec("true", "x", "mine").class_name(), "mine");
+        let long = spec(&"\u{e4}".repeat(200), "a\nb", "").class_name();
+        assert!(long.len() <= MAX_CLASS && !long.contains(char::is_control));
     }
 }

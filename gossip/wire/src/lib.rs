@@ -10,6 +10,7 @@ pub mod gossip;
 pub mod ids;
 pub mod job;
 pub mod jobs;
+pub mod observation;
 pub mod record;
 pub mod sign;
 pub mod time;
@@ -17,6 +18,9 @@ pub mod time;
 pub use codec::{CodecError, MAX_FRAME, Message, decode, decode_frame, encode, encode_frame};
 pub use ids::{IdError, JobId, NodeId, TaskId};
 pub use job::{Epoch, JobSpec, Outcome, Restart, SpecError};
+pub use observation::{
+    Freshness, Observation, ObservationError, OpenObservation, SignedObservation,
+};
 pub use record::{
     Aged, Load, NodeStatic, OpenRecord, Record, RecordError, SignedRecord, StaticHash, StaticPart,
 };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::CodecError;
 use crate::ids::{ArrayVisitor, NodeId};
+use crate::observation::{ObservationError, OpenObservation, SignedObservation};
 use crate::record::{OpenRecord, RecordError, SignedRecord, StaticHash, StaticPart};
 
 /// A signature, 64 bytes.
@@ -48,6 +49,14 @@ pub trait Signer: Send {
     /// Checks a record that a peer sent. A world of many nodes may hand out what another of them
     /// has checked already, provided it is the same to the byte.
     fn open(&self, signed: &Arc<SignedRecord>) -> Result<Arc<OpenRecord>, RecordError> {
+        signed.open(self).map(Arc::new)
+    }
+
+    /// Checks an observation that a peer sent; the same sharing is allowed.
+    fn open_seen(
+        &self,
+        signed: &Arc<SignedObservation>,
+    ) -> Result<Arc<OpenObservation>, ObservationError> {
         signed.open(self).map(Arc::new)
     }
 

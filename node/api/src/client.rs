@@ -15,8 +15,9 @@ use tokio::sync::Mutex;
 
 use crate::connect::Connection;
 use crate::{
-    Answer, ApiError, ClientError, Drain, Event, EventKind, Health, JobDetail, JobRequest,
-    JobSummary, LogChunk, NodeView, Stopped, Streamed, Submitted, Target, TokenView, WhyView,
+    Answer, ApiError, ClassView, ClientError, Drain, Event, EventKind, Health, JobDetail,
+    JobRequest, JobSummary, LogChunk, NodeView, Stopped, Streamed, Submitted, Target, TokenView,
+    WhyView,
 };
 
 /// How long an answer's headers may take; the daemon itself gives up earlier.
@@ -141,6 +142,11 @@ impl Client {
             query.follow
         );
         self.stream(&path).await
+    }
+
+    /// What the cluster has learned of each class of workloads.
+    pub async fn classes(&self) -> Result<Answer<ClassView>, ClientError> {
+        self.get("/v1/classes").await
     }
 
     /// The cluster's members.

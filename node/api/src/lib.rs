@@ -4,6 +4,7 @@
 //! Requests refuse unknown fields, answers ignore them: an older client understands a newer daemon.
 //! Times are milliseconds since 1970 (`_at_ms`), sizes bytes, CPU millicores.
 
+mod class;
 mod client;
 mod connect;
 mod error;
@@ -16,6 +17,7 @@ mod request;
 mod sse;
 mod why;
 
+pub use class::{CellView, ClassView, ObserverView};
 pub use client::{Client, EventQuery, LogQuery};
 pub use connect::{ClientError, SOCKET_FILE, Target, socket_path};
 pub use error::{ApiError, Detail, codes};

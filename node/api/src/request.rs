@@ -14,6 +14,10 @@ pub struct JobRequest {
     /// A name for people; need not be unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Under which name its speed is learned, at most 64 bytes. Left out: made from the program and
+    /// the job's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
     /// How many tasks, 1 unless said otherwise.
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 1, maximum = 100_000)]
@@ -74,6 +78,7 @@ impl JobRequest {
     pub fn new<S: Into<String>>(command: impl IntoIterator<Item = S>) -> Self {
         Self {
             name: None,
+            class: None,
             count: 1,
             command: command.into_iter().map(Into::into).collect(),
             env: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //! others, over the same links that carry gossip.
 
 mod backend;
+mod classes;
 mod follow;
 mod metrics;
 mod peer;

@@ -327,7 +327,7 @@ fn node_static(
     }
     NodeStatic {
         name,
-        platform: facts.cpu_model.clone(),
+        platform: platform(facts),
         capacity: Resources {
             cpu: cpu_millis,
             memory: facts.memory,
@@ -337,6 +337,22 @@ fn node_static(
         addrs,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+/// The hardware class that a machine belongs to: processor, cores and memory. Memory is rounded to
+/// the nearest of 1, 1.4, 2, 2.8, 4, .. GiB, since equal machines report a little less than they
+/// have, each a little less than the next.
+fn platform(facts: &HostFacts) -> String {
+    #[allow(clippy::cast_precision_loss)]
+    let gib = facts.memory as f64 / f64::from(1 << 30);
+    let gib = ((gib.max(0.125).log2() * 2.0).round() / 2.0).exp2();
+    let model = if facts.cpu_model.is_empty() {
+        &facts.arch
+    } else {
+        &facts.cpu_model
+    };
+    let model = model.chars().filter(|c| !c.is_control()).take(64);
+    format!("{} x{} {gib:.1}G", model.collect::<String>(), facts.cores)
 }
 
 /// Reads the sensors until nobody wants to know any more.

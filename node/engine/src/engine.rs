@@ -1,6 +1,8 @@
 //! The engine itself: inputs go to the part they concern, and what the parts say to this node comes
 //! back to them.
 
+mod learn;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use rand::SeedableRng;
@@ -104,6 +106,10 @@ impl Engine {
         let read = saved.read()?;
         let incarnation = read.incarnation.saturating_add(1);
         fx.saves.push(saved::save_incarnation(incarnation));
+        if config.classes.is_some() || !config.policy.classes {
+            // What is given, or not asked for, need not be learned.
+            config.gossip.table_limit = 0;
+        }
         let mut seeds = std::mem::take(&mut config.seeds);
         if !seeds.is_empty() {
             // Whoever was joined by is found again, even if this life is short.
@@ -111,7 +117,7 @@ impl Engine {
             fx.saves.push(saved::save_book(&known));
         }
         seeds.extend(read.book);
-        let gossip = Gossip::new(
+        let mut gossip = Gossip::new(
             config.gossip.clone(),
             signer,
             incarnation,
@@ -120,6 +126,7 @@ impl Engine {
             ChaCha12Rng::from_rng(&mut rng),
             now,
         );
+        gossip.restore_observations(now, read.observations);
         let mut engine = Self {
             config,
             gossip,
@@ -163,7 +170,7 @@ impl Engine {
                 self.touched = true;
             }
             Input::Sample(sample) => {
-                self.host.sample(sample);
+                self.host.sample(sample, now);
                 self.load_changed(now, fx);
             }
             Input::Task(event) => {
@@ -201,6 +208,7 @@ impl Engine {
         host.flush(&mut ctx);
         owner.place_all(&mut ctx);
         self.settle(now, fx);
+        self.learn(now);
         self.load_changed(now, fx);
         // Both are asked, so that neither keeps an old answer.
         if self.owner.ties_changed() | self.host.ties_changed() {
@@ -366,6 +374,11 @@ impl Engine {
                 Output::Dial { peer, addrs } => fx.now.push(Effect::Dial { peer, addrs }),
                 Output::HangUp { peer } => fx.now.push(Effect::HangUp(peer)),
                 Output::AddressBook(book) => fx.lazy.push(saved::save_book(&book)),
+                Output::Observations(rows) => {
+                    let saves = rows.into_iter();
+                    fx.lazy
+                        .extend(saves.map(|(tag, value)| saved::save_observation(tag, value)));
+                }
                 Output::Changed {
                     node, incarnation, ..
                 } if node == self.gossip.me() => {

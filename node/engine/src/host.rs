@@ -7,6 +7,7 @@
 mod claims;
 mod leaving;
 mod load;
+mod pressed;
 mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,6 +23,9 @@ use crate::engine::Ctx;
 use crate::input::{HeldTask, HostSample, TaskEvent};
 use crate::job::bounded;
 use crate::saved::{self, HeldRow};
+
+pub(crate) use pressed::Measurement;
+use pressed::Pressed;
 
 /// The most stopped placements that are remembered so that a late claim does not start them.
 const MAX_GRAVES: usize = 16_384;
@@ -47,15 +51,35 @@ pub(crate) enum Stage {
     Ended(Outcome),
 }
 
+/// A class by name and by its compact name.
+#[derive(Clone, Debug)]
+struct Class {
+    id: ClassId,
+    name: String,
+}
+
+impl Class {
+    fn new(name: String) -> Self {
+        let id = if name.is_empty() {
+            ClassId::default()
+        } else {
+            ClassId::of(&name)
+        };
+        Self { id, name }
+    }
+}
+
 /// A placement held for an owner.
 #[derive(Clone, Debug)]
 struct Held {
     epoch: Epoch,
     owner: NodeId,
     need: Resources,
-    class: ClassId,
+    class: Class,
     stage: Stage,
     since: Time,
+    /// The host's summed pressure when it started, see [`pressed`].
+    pressed: [u64; 4],
     ended: Option<Time>,
     /// Whether the owner has noted that it runs.
     noted: bool,
@@ -119,6 +143,10 @@ pub(crate) struct Host {
     /// When reports that may have been lost are sent again.
     resend: BTreeSet<(Time, TaskId)>,
     sample: Option<HostSample>,
+    /// How hard the host was pressed so far.
+    pressed: Pressed,
+    /// What ended tasks taught, until the engine takes it.
+    pub(crate) measured: Vec<Measurement>,
     /// The load as gossip was told it last.
     told: Load,
     /// CPU in use, smoothed, in millicores.
@@ -150,7 +178,10 @@ impl Host {
             .collect();
         let known = rows
             .into_iter()
-            .map(|(task, row)| (task, row, found.remove(&(task, row.epoch))))
+            .map(|(task, row)| {
+                let held = found.remove(&(task, row.epoch));
+                (task, row, held)
+            })
             .collect::<Vec<_>>();
         // A row that a crash lost: the executor has kept it with the task.
         let noted = found
@@ -174,8 +205,9 @@ impl Host {
                 epoch: row.epoch,
                 owner: row.owner,
                 need: row.need,
-                class: row.class,
+                class: Class::new(row.class),
                 since: row.since,
+                pressed: self.pressed.sum_at(ctx.now),
                 ended: matches!(stage, Stage::Ended(_)).then_some(ctx.now),
                 stage,
                 noted: false,
@@ -196,12 +228,14 @@ impl Host {
     pub(crate) fn task_event(&mut self, event: TaskEvent, ctx: &mut Ctx<'_>) {
         match event {
             TaskEvent::Started { task, epoch } => {
+                let pressed = self.pressed.sum_at(ctx.now);
                 let Some(held) = self.current(task, epoch) else {
                     return;
                 };
                 if held.stage == Stage::Starting {
                     held.stage = Stage::Running;
                     held.since = ctx.now;
+                    held.pressed = pressed;
                     let owner = held.owner;
                     self.unsent.insert((owner, task));
                 }
@@ -313,7 +347,7 @@ impl Host {
         if !held.is_over() {
             self.reserved = self.reserved.plus(&held.need);
             self.running += 1;
-            *self.classes.entry(held.class).or_default() += 1;
+            *self.classes.entry(held.class.id).or_default() += 1;
             let count = self.by_owner.entry(held.owner).or_default();
             *count += 1;
             self.ties_changed |= *count == 1;
@@ -332,14 +366,23 @@ impl Host {
         if held.is_over() {
             return;
         }
+        // What failed says little about how long such tasks run; nor does what was not seen to run.
+        if held.stage == Stage::Running && outcome.is_success() {
+            let pressed = self.pressed.since(held.pressed, held.since, now);
+            self.measured.push(Measurement {
+                class: held.class.name.clone(),
+                ran: now.since(held.since),
+                pressed,
+            });
+        }
         held.stage = Stage::Ended(outcome);
         held.ended = Some(now);
         self.reserved = self.reserved.minus(&held.need);
         self.running -= 1;
-        if let Some(count) = self.classes.get_mut(&held.class) {
+        if let Some(count) = self.classes.get_mut(&held.class.id) {
             *count -= 1;
             if *count == 0 {
-                self.classes.remove(&held.class);
+                self.classes.remove(&held.class.id);
             }
         }
         if let Some(count) = self.by_owner.get_mut(&held.owner) {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use starling_placement::Classes;
+use starling_placement::{ClassId, Classes, Times};
 use starling_wire::jobs::JobMessage;
 use starling_wire::{JobId, NodeId, TaskId, Time};
 
@@ -183,6 +183,16 @@ impl Owner {
     /// Takes what the configuration knows of classes.
     pub(crate) fn give(&mut self, classes: Option<Arc<dyn Classes>>) {
         self.knowledge.give(classes);
+    }
+
+    /// What is known now of how long a class runs on a platform; none forgets it.
+    pub(crate) fn learn(&mut self, class: ClassId, platform: &str, times: Option<Times>) {
+        self.knowledge.learn(class, platform, times);
+    }
+
+    /// How fast a class is on a platform, compared with its best one; none if that is unknown.
+    pub(crate) fn speed(&self, class: ClassId, platform: &str) -> Option<f64> {
+        self.knowledge.speed(class, platform)
     }
 
     /// How many tasks found no place yet, roughly: a power of two, so that it is not told anew with

@@ -1,7 +1,7 @@
 //! What an engine keeps on disk: keys, values, and reading them back.
 //!
-//! Keys begin with a letter for the kind (`m` meta, `j` job, `t` task, `h` held placement), so that
-//! a kind is a range. Values are CBOR with named fields: older programs skip what they do not know.
+//! Keys begin with a letter for the kind (`m` meta, `j` job, `t` task, `h` held placement, `o`
+//! observation), so that a kind is a range. Values are CBOR with named fields: older programs skip what they do not know.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use starling_gossip::Seed;
-use starling_placement::{ClassId, Resources};
+use starling_placement::Resources;
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId, Time, codec};
 
 use crate::effect::Save;
@@ -77,7 +77,7 @@ struct TaskRow {
 }
 
 /// What a host remembers of a placement.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HeldRow {
     #[serde(rename = "e")]
     pub(crate) epoch: Epoch,
@@ -87,8 +87,9 @@ pub(crate) struct HeldRow {
     pub(crate) need: Resources,
     #[serde(rename = "s", default)]
     pub(crate) since: Time,
-    #[serde(rename = "c", default)]
-    pub(crate) class: ClassId,
+    /// The name of its class; empty in what an older program wrote.
+    #[serde(rename = "k", default)]
+    pub(crate) class: String,
 }
 
 /// Everything saved, read back.
@@ -100,6 +101,8 @@ pub(crate) struct Read {
     pub(crate) drain_deadline: Option<Time>,
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) held: BTreeMap<TaskId, HeldRow>,
+    /// Observations by tag, as they were signed; gossip reads them.
+    pub(crate) observations: Vec<(u64, Vec<u8>)>,
 }
 
 impl Saved {
@@ -140,6 +143,14 @@ impl Saved {
                         source: None,
                     })?;
                     read.held.insert(id, value_of(value, "held task")?);
+                }
+                (key, Some(b"o/")) => {
+                    let tag = key.get(2..).and_then(|tag| tag.try_into().ok());
+                    let tag = tag.map(u64::from_be_bytes).ok_or(SavedError {
+                        what: "observation key",
+                        source: None,
+                    })?;
+                    read.observations.push((tag, value.clone()));
                 }
                 _ => {}
             }
@@ -250,6 +261,12 @@ pub(crate) fn save_held(id: TaskId, row: &HeldRow) -> Save {
 
 pub(crate) fn forget_held(id: TaskId) -> Save {
     remove(task_key(b"h/", id))
+}
+
+/// An observation as it was signed, or none to remove it.
+pub(crate) fn save_observation(tag: u64, value: Option<Vec<u8>>) -> Save {
+    let key = [b"o/".as_slice(), &tag.to_be_bytes()].concat();
+    Save { key, value }
 }
 
 fn job(id: JobId, row: JobRow) -> Job {

@@ -164,11 +164,11 @@ impl Fates {
 }
 
 impl World {
-    /// The job as a user submits it: its class is its name.
+    /// The job as a user submits it, with its class.
     pub(super) fn spec_of(&self, index: u32) -> Option<JobSpec> {
         let job = self.jobs.get(index as usize)?;
         Some(JobSpec {
-            name: self
+            class: self
                 .truth
                 .classes
                 .get(usize::from(job.class))

@@ -76,6 +76,8 @@ pub struct Node {
     pub gossip: Gossip,
     pub running: bool,
     pub book: Vec<Seed>,
+    /// Saved observations.
+    pub saved: BTreeMap<u64, Vec<u8>>,
     life: u32,
     paused: Option<Vec<Input>>,
     linked: BTreeSet<usize>,
@@ -89,6 +91,7 @@ impl Node {
             gossip,
             running: true,
             book: Vec::new(),
+            saved: BTreeMap::new(),
             life: 0,
             paused: None,
             linked: BTreeSet::new(),
@@ -258,7 +261,10 @@ impl World {
         let node = &self.nodes[index];
         let incarnation = node.gossip.my_incarnation() + 1;
         let (id, seeds) = (node.id, node.book.clone());
-        self.nodes[index].gossip = self.machine(index, id, incarnation, seeds);
+        let mut gossip = self.machine(index, id, incarnation, seeds);
+        let saved = self.nodes[index].saved.clone();
+        gossip.restore_observations(self.now, saved);
+        self.nodes[index].gossip = gossip;
         self.nodes[index].running = true;
         self.nodes[index].woken = None;
         self.settle(index, Vec::new());
@@ -490,6 +496,14 @@ impl World {
                 incarnation,
             }),
             Output::AddressBook(book) => self.nodes[index].book = book,
+            Output::Observations(rows) => {
+                for (tag, bytes) in rows {
+                    match bytes {
+                        Some(bytes) => self.nodes[index].saved.insert(tag, bytes),
+                        None => self.nodes[index].saved.remove(&tag),
+                    };
+                }
+            }
         }
     }
 

@@ -131,6 +131,7 @@ fn request(page: &mut Page, spec: &JobRequest) {
     });
     let grace = spec.grace.as_ref().map(ToString::to_string);
     page.fact("command", &command(&spec.command))
+        .fact("class", spec.class.as_deref().unwrap_or_default())
         .fact("directory", spec.dir.as_deref().unwrap_or_default())
         .fact("user", spec.user.as_deref().unwrap_or_default())
         .fact("environment", &env.join(" "))

@@ -7,6 +7,7 @@
 //! ```
 
 mod apply;
+mod classes;
 mod connect;
 mod demo_args;
 mod error;
@@ -77,6 +78,7 @@ enum Command {
     Drain(nodes::DrainArgs),
     Undrain(nodes::UndrainArgs),
     Why(why::WhyArgs),
+    Classes(classes::ClassesArgs),
     Demo(DemoArgs),
     /// Print a shell's completions
     Completions {
@@ -138,6 +140,7 @@ async fn ask(command: Command) -> Result<ExitCode, CliError> {
         Command::Drain(args) => nodes::drain(args).await,
         Command::Undrain(args) => nodes::undrain(args).await,
         Command::Why(args) => why::why(args).await,
+        Command::Classes(args) => classes::classes(args).await,
         _ => Ok(ExitCode::SUCCESS),
     }
 }

@@ -16,6 +16,9 @@ pub(super) struct RunArgs {
     /// A name for people
     #[arg(long)]
     name: Option<String>,
+    /// Under which name its speed is learned [default: made from the program and the name]
+    #[arg(long)]
+    class: Option<String>,
     /// How many tasks
     #[arg(long, value_name = "K", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
@@ -89,6 +92,7 @@ impl RunArgs {
     fn into_request(self) -> JobRequest {
         JobRequest {
             name: self.name,
+            class: self.class,
             count: self.count,
             command: self.command,
             env: self.env.into_iter().collect(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::stream::{self, FuturesUnordered};
 use serde::de::DeserializeOwned;
 use starling_api::{
-    Answer, ApiError, Drain, Event, Health, JobDetail, JobSummary, LogChunk, NodeRef, NodeView,
-    Stopped, Submitted, TokenView, WhyView, codes,
+    Answer, ApiError, ClassView, Drain, Event, Health, JobDetail, JobSummary, LogChunk, NodeRef,
+    NodeView, Stopped, Submitted, TokenView, WhyView, codes,
 };
 use starling_engine::{Command, Engine, Reply, Target};
 use starling_gossip::{MemberState, Seed};
@@ -18,7 +18,7 @@ use tokio_stream::StreamExt;
 
 use super::follow::Local;
 use super::peer::{self, MAX_ANSWER, PeerRequest};
-use super::{metrics, views};
+use super::{classes, metrics, views};
 use crate::http::{Backend, ItemStream, JobRef, StopTarget, TaskRef, resolve_node};
 use crate::node::token::Token;
 
@@ -255,6 +255,13 @@ impl Backend for Cluster {
 
     async fn nodes(&self) -> Result<Answer<NodeView>, ApiError> {
         self.local.read(views::nodes).await.map(Answer::complete)
+    }
+
+    async fn classes(&self) -> Result<Answer<ClassView>, ApiError> {
+        self.local
+            .read(classes::classes)
+            .await
+            .map(Answer::complete)
     }
 
     async fn drain(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use starling_api::{
-    Answer, ApiError, Drain, Event, Health, JobDetail, JobSummary, LogChunk, NodeView, Stopped,
-    Submitted, TokenView, WhyView,
+    Answer, ApiError, ClassView, Drain, Event, Health, JobDetail, JobSummary, LogChunk, NodeView,
+    Stopped, Submitted, TokenView, WhyView,
 };
 use starling_wire::JobSpec;
 
@@ -27,6 +27,7 @@ pub(super) trait ErasedBackend: Send + Sync {
         follow: bool,
     ) -> Reply<'_, ItemStream<LogChunk>>;
     fn nodes(&self) -> Reply<'_, Answer<NodeView>>;
+    fn classes(&self) -> Reply<'_, Answer<ClassView>>;
     fn drain(&self, node: String, on: bool, deadline: Option<Duration>) -> Reply<'_, Drain>;
     fn events(&self, follow: bool, new_only: bool) -> Reply<'_, ItemStream<Event>>;
     fn token(&self) -> Reply<'_, TokenView>;
@@ -66,6 +67,10 @@ impl<B: Backend> ErasedBackend for B {
 
     fn nodes(&self) -> Reply<'_, Answer<NodeView>> {
         Box::pin(Backend::nodes(self))
+    }
+
+    fn classes(&self) -> Reply<'_, Answer<ClassView>> {
+        Box::pin(Backend::classes(self))
     }
 
     fn drain(&self, node: String, on: bool, deadline: Option<Duration>) -> Reply<'_, Drain> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use starling_api::{
-    Answer, ApiError, Drain, Event, EventKind, Health, JobDetail, JobState, JobSummary, LogChunk,
-    LogStream, NodeView, Stopped, Submitted, TaskState, TokenView, WhyView, codes,
+    Answer, ApiError, ClassView, Drain, Event, EventKind, Health, JobDetail, JobState, JobSummary,
+    LogChunk, LogStream, NodeView, Stopped, Submitted, TaskState, TokenView, WhyView, codes,
 };
 use starling_wire::JobSpec;
 use tokio::sync::watch;
 
 use super::backend::{Backend, ItemStream, JobRef, StopTarget, TaskRef, resolve_node};
-use super::samples::{JOB, detail, event, node, node_ref, summary, why};
+use super::samples::{JOB, class, detail, event, node, node_ref, summary, why};
 
 /// What [`FakeBackend`] was asked to take.
 #[derive(Default)]
@@ -163,6 +163,10 @@ impl Backend for FakeBackend {
             items.push(Err(ApiError::new(codes::UNAVAILABLE, "its node is gone")));
         }
         Ok(stream::iter(items).boxed())
+    }
+
+    async fn classes(&self) -> Result<Answer<ClassView>, ApiError> {
+        Ok(Answer::complete(vec![class()]))
     }
 
     async fn nodes(&self) -> Result<Answer<NodeView>, ApiError> {

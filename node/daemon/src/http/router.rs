@@ -17,7 +17,7 @@ use super::erased::ErasedBackend;
 use super::extract::MAX_BODY;
 use super::guard::{self, Secret};
 use super::reply::Refusal;
-use super::routes::{events, jobs, node_wide, nodes, tasks};
+use super::routes::{classes, events, jobs, node_wide, nodes, tasks};
 
 /// What every handler gets.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ pub(super) struct App {
         (name = "jobs", description = "Submit, watch and stop work"),
         (name = "tasks", description = "One running instance of a job"),
         (name = "nodes", description = "The cluster's members"),
+        (name = "classes", description = "What was learned of workloads"),
         (name = "events", description = "What changes"),
         (name = "node", description = "The node that answers")
     )
@@ -56,6 +57,7 @@ fn collected() -> OpenApiRouter<App> {
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::drain))
         .routes(routes!(nodes::undrain))
+        .routes(routes!(classes::list))
         .routes(routes!(events::events))
         .routes(routes!(node_wide::token))
         .routes(routes!(node_wide::health))

@@ -1,8 +1,9 @@
 //! Answers of the API to test with: one job of four tasks, one node, one decision.
 
 use starling_api::{
-    Amount, CandidateView, Event, EventKind, JobDetail, JobRequest, JobState, JobSummary, NodeRef,
-    NodeState, NodeView, PressureView, ScorePart, TaskState, TaskView, VerdictView, WhyView,
+    Amount, CandidateView, CellView, ClassView, Event, EventKind, JobDetail, JobRequest, JobState,
+    JobSummary, NodeRef, NodeState, NodeView, ObserverView, PressureView, ScorePart, TaskState,
+    TaskView, VerdictView, WhyView,
 };
 use starling_wire::JobId;
 
@@ -150,5 +151,32 @@ pub(crate) fn event(seq: u64, kind: EventKind) -> Event {
         task: None,
         subject: None,
         message: format!("event {seq}"),
+    }
+}
+
+/// A class that one node measured on two platforms, on one of them once.
+pub(crate) fn class() -> ClassView {
+    let cell = |column: &str, value: f64, count: u32| CellView {
+        column: column.into(),
+        value,
+        low: value / 2.0,
+        high: value * 2.0,
+        count: count.into(),
+        confidence: f64::from(count) / f64::from(count + 2),
+        age_ms: 90_000,
+        observers: vec![ObserverView {
+            node: node_ref(),
+            value,
+            count,
+            age_ms: 90_000,
+        }],
+    };
+    ClassView {
+        name: "process:ffmpeg/encode".into(),
+        observers: 1,
+        cells: vec![
+            cell("platform:AMD EPYC x8 16G", 12.5, 30),
+            cell("platform:Raspberry Pi x4 4G", 250.0, 1),
+        ],
     }
 }

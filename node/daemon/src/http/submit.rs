@@ -44,6 +44,7 @@ pub fn spec_from_request(request: JobRequest) -> Result<JobSpec, ApiError> {
     let (restart, attempts) = restart(request.restart, request.attempts)?;
     let spec = JobSpec {
         name: name(request.name)?,
+        class: request.class.unwrap_or_default(),
         count: request.count,
         command: request.command,
         env: request.env,
@@ -74,6 +75,7 @@ pub fn request_from_spec(spec: &JobSpec) -> JobRequest {
     };
     JobRequest {
         name: (!spec.name.is_empty()).then(|| spec.name.clone()),
+        class: (!spec.class.is_empty()).then(|| spec.class.clone()),
         count: spec.count,
         command: spec.command.clone(),
         env: spec.env.clone(),

@@ -111,6 +111,7 @@ async fn each_endpoint_answers() {
         (codes::INVALID, Some("id"))
     );
     assert_eq!(client.nodes().await.unwrap().items, [samples::node()]);
+    assert_eq!(client.classes().await.unwrap().items, [samples::class()]);
     let drain = client.drain("attic", Some(Duration::from_secs(2))).await;
     assert!(drain.unwrap().draining);
     assert!(!client.undrain("777").await.unwrap().draining);
@@ -287,6 +288,7 @@ async fn the_document_describes_every_endpoint() {
         ("/v1/tasks/{id}/why", "get"),
         ("/v1/tasks/{id}/logs", "get"),
         ("/v1/nodes", "get"),
+        ("/v1/classes", "get"),
         ("/v1/nodes/{id}/drain", "post"),
         ("/v1/nodes/{id}/undrain", "post"),
         ("/v1/events", "get"),

@@ -10,7 +10,7 @@ use starling_wire::codec;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
 
-use super::{Held, Host, MAX_HELD, MAX_WAITERS, MAX_WAITERS_OF_ONE, Stage, Waiter};
+use super::{Class, Held, Host, MAX_HELD, MAX_WAITERS, MAX_WAITERS_OF_ONE, Stage, Waiter};
 use crate::effect::Effect;
 use crate::engine::Ctx;
 use crate::owner::class_of;
@@ -122,7 +122,7 @@ impl Host {
             owner,
             need: spec.need,
             since: ctx.now,
-            class: class_of(spec),
+            class: spec.class_name(),
         };
         ctx.fx.lazy.push(saved::save_held(task, &row));
         self.hold(
@@ -131,9 +131,10 @@ impl Host {
                 epoch,
                 owner,
                 need: spec.need,
-                class: row.class,
+                class: Class::new(row.class.clone()),
                 stage: Stage::Starting,
                 since: ctx.now,
+                pressed: self.pressed.sum_at(ctx.now),
                 ended: None,
                 noted: false,
                 resending: false,

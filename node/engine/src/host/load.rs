@@ -1,7 +1,7 @@
 //! How loaded this node is: exact for those who ask, rough for gossip.
 
 use starling_placement::{ClassId, Mix, Pressure, Resources};
-use starling_wire::{Load, NodeId};
+use starling_wire::{Load, NodeId, Time};
 
 use super::{Host, MAX_HELD};
 use crate::engine::Ctx;
@@ -11,7 +11,8 @@ use crate::input::HostSample;
 const MAX_ROOM: u32 = 1_024;
 
 impl Host {
-    pub(crate) fn sample(&mut self, sample: HostSample) {
+    pub(crate) fn sample(&mut self, sample: HostSample, now: Time) {
+        self.pressed.sample(sample.pressure, now);
         // Half of the old value stays, so that one busy reading does not drive work away.
         self.cpu_used = match self.sample {
             None => sample.cpu_used,
@@ -162,11 +163,14 @@ mod tests {
         };
         let mut host = Host::default();
         let mut told = |cpu_used, memory_available| {
-            host.sample(HostSample {
-                cpu_used,
-                memory_available,
-                ..HostSample::default()
-            });
+            host.sample(
+                HostSample {
+                    cpu_used,
+                    memory_available,
+                    ..HostSample::default()
+                },
+                Time::ZERO,
+            );
             host.rough_load(&capacity)
         };
         let first = told(100, 7 << 30);

@@ -9,7 +9,8 @@ use rand::RngExt;
 use starling_gossip::{Member, MemberState};
 use starling_placement::plan::Known;
 use starling_placement::{
-    ClassId, Classes, Fit, LearnedFit, MeasuredFit, Need, NodeFacts, Policy, RunningMeans, feasible,
+    ClassId, Classes, Fit, LearnedFit, MeasuredFit, Need, NodeFacts, Policy, RunningMeans, Times,
+    feasible,
 };
 use starling_wire::{JobSpec, NodeId, Time};
 
@@ -35,18 +36,12 @@ pub(super) fn need_of(spec: &JobSpec) -> Need<'_> {
     }
 }
 
-/// The class of a job's tasks: its name, or the program's where it has none.
+/// The class of a job's tasks.
 pub(crate) fn class_of(spec: &JobSpec) -> ClassId {
-    let program = || spec.command.first().map_or("", String::as_str);
-    let name = if spec.name.is_empty() {
-        program()
-    } else {
-        &spec.name
-    };
-    ClassId::of(name)
+    ClassId::of(&spec.class_name())
 }
 
-/// What is known of classes: given, or learned from the tasks of this node's own jobs.
+/// What is known of classes: given, or learned from what the cluster's nodes observed.
 #[derive(Debug, Default)]
 pub(super) struct Knowledge {
     given: Option<Arc<dyn Classes>>,
@@ -59,9 +54,18 @@ impl Knowledge {
         self.given = given;
     }
 
-    /// A task of a job ran for so long on a platform.
-    pub(super) fn observe(&mut self, class: ClassId, platform: &str, ran: Duration) {
-        self.means.observe(class, platform, ran);
+    /// What is known now of how long a class runs on a platform; none forgets it.
+    pub(super) fn learn(&mut self, class: ClassId, platform: &str, times: Option<Times>) {
+        self.means.learn(class, platform, times);
+    }
+
+    /// How fast a class is on a platform, compared with its best one; see [`Classes::speed`].
+    pub(super) fn speed(&self, class: ClassId, platform: &str) -> Option<f64> {
+        self.classes().speed(class, platform)
+    }
+
+    fn classes(&self) -> &dyn Classes {
+        self.given.as_deref().unwrap_or(&self.means)
     }
 
     /// Lets `work` judge by the fit that the policy asks for.
@@ -69,7 +73,7 @@ impl Knowledge {
         if !policy.classes {
             return work(&MeasuredFit);
         }
-        let classes: &dyn Classes = self.given.as_deref().unwrap_or(&self.means);
+        let classes = self.classes();
         work(&LearnedFit { classes })
     }
 }

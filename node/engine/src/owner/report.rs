@@ -7,7 +7,7 @@ use starling_placement::Resources;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, NodeId, Outcome, Restart, TaskId};
 
-use super::{Owner, Timer, class_of, tie};
+use super::{Owner, Timer, tie};
 use crate::effect::{Effect, Event, EventKind};
 use crate::engine::Ctx;
 use crate::job::{JobState, TaskState, bounded};
@@ -331,12 +331,6 @@ impl Owner {
         // What failed at once says little about how long such tasks run.
         if state == TaskState::Succeeded {
             self.mean_service = (self.mean_service * 7 + ran) / 8;
-            if let Some(fixed) = ctx.gossip.member(&from).and_then(|member| member.fixed)
-                && let Some(job) = self.jobs.get(&id.job)
-            {
-                let class = class_of(&job.spec);
-                self.knowledge.observe(class, &fixed.platform, ran);
-            }
         }
     }
 

@@ -49,6 +49,8 @@ async fn commands_ask_the_daemon() {
         "events --json --job 28t5",
         "nodes",
         "nodes --json",
+        "classes",
+        "classes process: --json",
         "drain attic --deadline 2s",
         "undrain attic",
         "why 28t5.1",

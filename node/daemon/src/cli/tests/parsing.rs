@@ -26,6 +26,7 @@ fn the_definition_is_sound_and_every_command_has_help() {
         "stop",
         "events",
         "nodes",
+        "classes",
         "drain",
         "undrain",
         "why",

@@ -5,6 +5,7 @@
     reason = "utoipa's macro qualifies the types of parameters"
 )]
 
+pub(super) mod classes;
 pub(super) mod events;
 pub(super) mod jobs;
 pub(super) mod node_wide;

@@ -1,0 +1,16 @@
+//! `/v1/classes`.
+
+use axum::Json;
+use axum::extract::State;
+use starling_api::{Answer, ClassView};
+
+use crate::http::reply::Reply;
+use crate::http::router::App;
+
+/// What the cluster has learned of each class of workloads, as this node holds it
+///
+/// Every node holds the same table some seconds after the last change.
+#[utoipa::path(get, path = "/v1/classes", tag = "classes", responses((status = 200, body = Answer<ClassView>)))]
+pub(in crate::http) async fn list(State(app): State<App>) -> Reply<Json<Answer<ClassView>>> {
+    Ok(Json(app.backend.classes().await?))
+}
