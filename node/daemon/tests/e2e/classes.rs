@@ -37,11 +37,15 @@ async fn every_node_knows_what_any_of_them_ran_and_after_a_restart_too() {
     world.over(0, &job).await;
     for at in 0..3 {
         let class = known(&world, at, "nap", 1.0).await;
-        assert_eq!((&class["name"], &class["observers"]), (&"nap".into(), &1.into()));
+        assert_eq!(
+            (&class["name"], &class["observers"]),
+            (&"nap".into(), &1.into())
+        );
         let cell = &class["cells"][0];
         assert_eq!(cell["column"], format!("platform:{}", nodes[0].platform));
         let seconds = cell["value"].as_f64().unwrap();
-        assert!((0.3..30.0).contains(&seconds), "{seconds}");
+        // As its node saw it start and end, on a machine that may be busy.
+        assert!((0.1..60.0).contains(&seconds), "{seconds}");
         assert_eq!(cell["observers"][0]["node"]["name"], only.name.as_str());
         known(&world, at, "process:true/short", 1.0).await;
         let table = world.cli(at, &["classes"]).await.ok();
@@ -66,6 +70,9 @@ async fn every_node_knows_what_any_of_them_ran_and_after_a_restart_too() {
     })
     .await;
     world.noted(2).await;
+    for at in 0..3 {
+        world.keep_address(at).await;
+    }
     for at in 0..3 {
         world.fleet.kill(at, true);
     }
