@@ -189,9 +189,9 @@ impl Observations {
         tags.into_iter().map(|tag| (tag, held(tag))).collect()
     }
 
-    /// Whether something is not saved yet.
-    pub(crate) fn is_unsaved(&self) -> bool {
-        !self.unsaved.is_empty()
+    /// How many changes were not handed out to be saved yet.
+    pub fn unsaved(&self) -> usize {
+        self.unsaved.len()
     }
 
     /// These tags were found saved: what is held of them is saved, the rest is to be removed.

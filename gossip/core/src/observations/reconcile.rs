@@ -110,7 +110,7 @@ impl Gossip {
     }
 
     fn set_save(&mut self, now: Time) {
-        if self.table.is_unsaved() {
+        if self.table.unsaved() > 0 {
             let at = now + self.config.save_period;
             self.timers.set_if_idle(Timer::Save, at);
         }

@@ -12,6 +12,7 @@ pub(super) fn text(engine: &Engine, net: &NetStats) -> String {
     let mut page = Page::default();
     cluster(&mut page, engine);
     gossip(&mut page, engine);
+    observations(&mut page, engine);
     network(&mut page, net);
     page.0
 }
@@ -95,6 +96,34 @@ fn cluster(page: &mut Page, engine: &Engine) {
         "Frames from members that could not be decoded.",
         engine.undecodable(),
     );
+}
+
+fn observations(page: &mut Page, engine: &Engine) {
+    let (table, counters) = (engine.gossip().observations(), engine.gossip().counters());
+    page.one(
+        "observations",
+        "gauge",
+        "Observations of classes that this node holds, whoever made them.",
+        table.len(),
+    );
+    page.one(
+        "observations_unsaved",
+        "gauge",
+        "Observations that came or went since the last batch was saved.",
+        table.unsaved(),
+    );
+    page.head(
+        "observations_total",
+        "counter",
+        "Observations told by this node, taken from others, or refused as absurd or forged.",
+    );
+    for (what, count) in [
+        ("told", counters.observations_told),
+        ("taken", counters.observations_taken),
+        ("refused", counters.observations_refused),
+    ] {
+        page.line("observations_total", &[("what", what)], count);
+    }
 }
 
 fn gossip(page: &mut Page, engine: &Engine) {

@@ -6,6 +6,7 @@
 mod admission;
 mod api;
 mod bad_input;
+mod classes;
 mod cluster;
 mod crash;
 mod demo;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use starling_api::{ApiError, ClientError, EventKind, JobState, NodeState, codes};
 
 use crate::cli::output::Style;
-use crate::cli::{CliError, error, events, inspect, nodes, ps, wait, why};
+use crate::cli::{CliError, classes, error, events, inspect, nodes, ps, wait, why};
 use crate::http::samples;
 
 const PLAIN: Style = Style { colours: false };
@@ -153,5 +153,26 @@ fn events_as_lines() {
     assert_eq!(
         line,
         "2023-11-14 22:13:20.007  attic       job-finished    event 7"
+    );
+}
+
+#[test]
+fn classes_are_shown_by_column() {
+    let table = classes::classes_table(&[samples::class()], PLAIN);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert!(lines[0].starts_with("CLASS"), "{table}");
+    for part in [
+        "process:ffmpeg/encode",
+        "platform:AMD EPYC x8 16G",
+        "12.50s",
+        "30",
+        "94%",
+    ] {
+        assert!(lines[1].contains(part), "no {part} in:\n{table}");
+    }
+    assert!(
+        lines[2].starts_with(' ') && lines[2].contains("250s"),
+        "{table}"
     );
 }
