@@ -125,6 +125,7 @@ fn nobody_but_its_owner_decides_about_a_task() {
         job,
         spec: spec.into(),
         tasks: (0..4).map(|index| (index, u64::MAX - 1)).collect(),
+        owners: vec![],
     };
     for message in [JobMessage::Halt(all.clone()), JobMessage::Audit(all), claim] {
         world.inject(other, host, &jobs(message));
@@ -160,7 +161,7 @@ fn a_placement_that_was_never_made_is_not_believed() {
                 })
                 .collect();
             let load = NodeLoad::default();
-            world.inject(other, owner, &jobs(JobMessage::Reports { items, load }));
+            world.inject(other, owner, &jobs(JobMessage::Reports { items, load, heir: false }));
         }
     }
     world.run_for(SECOND / 10);
@@ -256,7 +257,7 @@ fn a_task_found_on_a_node_held_dead_is_moved_when_it_does_not_come_back() {
         phase: Phase::Running,
     }];
     let load = NodeLoad::default();
-    world.inject(host, owner, &jobs(JobMessage::Reports { items, load }));
+    world.inject(host, owner, &jobs(JobMessage::Reports { items, load, heir: false }));
     world.run_for(SECOND / 10);
     assert_eq!(running(&world, owner, job), 1);
     world.kill(host, true);
@@ -307,7 +308,7 @@ fn a_late_word_of_a_copy_that_has_ended_does_not_revive_it() {
         phase: Phase::Running,
     }];
     let load = NodeLoad::default();
-    world.inject(host, owner, &jobs(JobMessage::Reports { items, load }));
+    world.inject(host, owner, &jobs(JobMessage::Reports { items, load, heir: false }));
     assert!(world.run_until(6 * SECOND, |w| over(w, owner, job)));
     assert_eq!(starts(&world, job), vec![3]);
 }
