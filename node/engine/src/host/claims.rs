@@ -86,7 +86,7 @@ impl Host {
             if owned && held.epoch == epoch {
                 return Ok(true);
             }
-            if !owned || held.epoch > epoch {
+            if !owned || held.epoch > epoch || self.is_outranked(owner, task, ctx) {
                 return Err(Refusal::Stale);
             }
             // An older copy is still here: it goes first, the new one finds a place elsewhere.
@@ -175,7 +175,11 @@ impl Host {
         let mut gone = Vec::new();
         for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
             match self.held.get(&task) {
-                Some(held) if held.epoch <= epoch && self.is_owner(from, task) => {
+                Some(held)
+                    if held.epoch <= epoch
+                        && self.is_owner(from, task)
+                        && !self.is_outranked(from, task, ctx) =>
+                {
                     if held.is_over() {
                         self.unsent.insert((held.owner, task));
                     } else {

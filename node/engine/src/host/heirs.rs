@@ -36,16 +36,36 @@ impl Host {
                 .is_some_and(|tie| tie.owners.contains(&node))
     }
 
+    /// Whether the owner that a placement answers to is there and comes before `node` in order: what
+    /// a stand-in says, that was cut off and does not know yet, must not end what runs well.
+    pub(super) fn is_outranked(&self, node: NodeId, task: TaskId, ctx: &Ctx<'_>) -> bool {
+        let (Some(held), Some(tie)) = (self.held.get(&task), self.ties.get(&task.job)) else {
+            return false;
+        };
+        let rank = |node: NodeId| tie.owners.iter().position(|owner| *owner == node);
+        let there = held.owner == ctx.me || ctx.alive(&held.owner).is_some();
+        held.owner != node
+            && there
+            && rank(held.owner).is_some_and(|first| rank(node).is_none_or(|rank| first < rank))
+    }
+
     /// Somebody says who acts for jobs.
     pub(super) fn acting(&mut self, from: NodeId, items: Vec<Acting>, ctx: &mut Ctx<'_>) {
         for item in items.into_iter().take(MAX_COPIES) {
-            let Some(tie) = self.ties.get_mut(&item.job) else {
+            let Some(tie) = self.ties.get(&item.job) else {
                 continue;
             };
             let believed = tie.owners.contains(&from) || item.owners.contains(&from);
             if !believed || item.term < tie.term || item.owners.len() > MAX_OWNERS {
                 continue;
             }
+            let first = self.held.range(all_of(item.job)).next();
+            if first.is_some_and(|(task, _)| self.is_outranked(item.actor, *task, ctx)) {
+                continue;
+            }
+            let Some(tie) = self.ties.get_mut(&item.job) else {
+                continue;
+            };
             tie.term = item.term;
             let changed = tie.owners != item.owners;
             tie.owners = item.owners;

@@ -514,13 +514,22 @@ impl Owner {
     /// An owner, or one that was, is there: both sides compare who acts, and it hears what it missed.
     pub(super) fn owner_alive(&mut self, node: NodeId, ctx: &Ctx<'_>) {
         self.copies.is_back(node);
-        let Some(jobs) = self.by_peer.get(&node) else {
-            return;
-        };
-        for id in jobs {
-            let open = self.jobs.get(id).filter(|job| !job.state.is_over());
-            if open.is_some_and(|job| job.actor == ctx.me) {
-                self.copies.head(node, *id);
+        for id in self.by_peer.get(&node).cloned().unwrap_or_default() {
+            let Some(job) = self.jobs.get_mut(&id) else {
+                continue;
+            };
+            if job.state.is_over() || job.actor != ctx.me {
+                continue;
+            }
+            self.copies.head(node, id);
+            let rank = |node: NodeId| job.owners.iter().position(|owner| *owner == node);
+            if rank(node) < rank(ctx.me) && rank(node).is_some() && job.resumes.is_none() {
+                // It may be about to act again: nothing new is placed before both have spoken.
+                job.resumes = Some(ctx.now + ctx.config.takeover);
+                self.placing.remove(&(job.submitted, id));
+                self.rounds.retain(|_, round| round.job != id);
+                self.timers
+                    .insert((ctx.now + ctx.config.takeover, Timer::Resume(id)));
             }
         }
     }
