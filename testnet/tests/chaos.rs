@@ -118,15 +118,18 @@ impl Run {
         }
     }
 
-    /// The jobs that were acknowledged.
+    /// The jobs that were acknowledged. One of which its user was told that there is no second copy
+    /// may burn down with its only one.
     fn jobs(&self) -> BTreeSet<JobId> {
-        let replies = self.taken.iter().map(|(request, _)| self.world.replies.get(request));
-        replies
-            .filter_map(|reply| match reply {
-                Some(Ok(Reply::Submitted { job, .. })) => Some(*job),
-                _ => None,
-            })
-            .collect()
+        let mut jobs = BTreeSet::new();
+        for (request, node) in &self.taken {
+            if let Some(Ok(Reply::Submitted { job, copies })) = self.world.replies.get(request)
+                && (*copies > 1 || self.lost != Some(*node))
+            {
+                jobs.insert(*job);
+            }
+        }
+        jobs
     }
 
     /// The weather clears.
@@ -181,10 +184,21 @@ impl Run {
             let by = Some(*by).filter(|_| weather != Weather::Clear);
             assert!(
                 told.insert((by, event.task)),
-                "seed {seed}: at {at} the end of {id} {:?} is told again",
-                event.task
+                "seed {seed}: at {at} the end of {id} {:?} is told again:{}",
+                event.task,
+                self.story(id, event.task)
             );
         }
+    }
+
+    /// What was told of a task and of nodes.
+    fn story(&self, id: JobId, task: Option<TaskId>) -> String {
+        let concerns = |e: &starling_engine::Event| {
+            (e.job.is_none() && e.kind == EventKind::NodeDead) || (e.job == Some(id) && (e.task.is_none() || e.task == task))
+        };
+        let told = self.world.events.iter().filter(|(_, _, e)| concerns(e));
+        told.map(|(at, by, e)| format!("\n{at} {by:?} {:?} {:?} {}", e.kind, e.node, e.detail))
+            .collect()
     }
 
     /// Nothing is left of it anywhere.
@@ -224,6 +238,16 @@ fn run(seed: u64, weather: Weather) {
             run.lost = Some(node);
         } else {
             run.fault(weather);
+        }
+        if weather == Weather::Clear {
+            // One at a time: with a second one down nobody may be there to copy results to.
+            let away = if run.lost.is_some() { 8_000 } else { 3_000 };
+            let away = run.rng.random_range(0..away);
+            run.world.run_for(Duration::from_millis(away));
+            run.boot(1.0);
+            run.world.run_until(30 * SECOND, World::is_formed);
+            run.world.run_for(4 * SECOND);
+            continue;
         }
         run.world.run_for(Duration::from_millis(run.rng.random_range(0..3_000)));
         run.boot(0.6);

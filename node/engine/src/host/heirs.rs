@@ -60,7 +60,11 @@ impl Host {
                 continue;
             }
             let first = self.held.range(all_of(item.job)).next();
-            if first.is_some_and(|(task, _)| self.is_outranked(item.actor, *task, ctx)) {
+            // Unless whoever acted so far says so itself.
+            let outranked = first.is_some_and(|(task, held)| {
+                held.owner != from && self.is_outranked(item.actor, *task, ctx)
+            });
+            if outranked {
                 continue;
             }
             let Some(tie) = self.ties.get_mut(&item.job) else {

@@ -192,7 +192,11 @@ impl Owner {
         job.told = job.state.is_over();
         ctx.fx.saves.push(saved::save_job(job));
         let others: Vec<NodeId> = job.owners.iter().copied().filter(|n| *n != ctx.me).collect();
-        job.awaiting = others.iter().copied().collect();
+        let gone = |node: &NodeId| {
+            let member = ctx.gossip.member(node);
+            member.is_some_and(|member| !member.state.is_live())
+        };
+        job.awaiting = others.iter().copied().filter(|node| !gone(node)).collect();
         job.resumes = Some(ctx.now + pause + ctx.config.recovery);
         for other in &others {
             self.copies.all(*other, job, true);
@@ -318,8 +322,8 @@ impl Owner {
         nodes.into_iter().collect()
     }
 
-    /// Another acts in a later term though the node that took the job is back, or never was away:
-    /// the first in order acts, in a term after that.
+    /// Another acts in a later term though this node comes before it in order, and is back or never
+    /// was away: the first in order acts, in a term after that.
     pub(super) fn outbid(&mut self, id: JobId, from: NodeId, copy: &JobCopy, ctx: &mut Ctx<'_>) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;

@@ -79,14 +79,11 @@ impl Owner {
         }
         let known = (job.term, job.actor);
         let told = (copy.term, actor);
+        let theirs = copy.head.as_ref().map_or(&job.owners, |head| &head.owners);
         let outbids = told > known
             && job.actor == ctx.me
-            && job.taker == ctx.me
-            && job.owners.contains(&ctx.me)
-            && copy
-                .head
-                .as_ref()
-                .is_none_or(|head| head.owners.contains(&ctx.me));
+            && comes_before(ctx.me, actor, &job.owners)
+            && comes_before(ctx.me, actor, theirs);
         let answer = if outbids {
             self.outbid(id, from, &copy, ctx);
             Answer::Taken
@@ -106,9 +103,14 @@ impl Owner {
             {
                 self.change_owners(id, head.owners.clone(), ctx);
             }
-            let stranger = |job: &Job| job.actor == ctx.me && !job.owners.contains(&from);
-            if self.jobs.get(&id).is_some_and(stranger) {
-                self.copies.head(from, id);
+            if let Some(job) = self.jobs.get(&id) {
+                if job.actor == ctx.me && !job.owners.contains(&from) {
+                    self.copies.head(from, id);
+                }
+                if job.state.is_over() && copy.finished.is_none() {
+                    // It has missed the end, and whoever acted may be gone.
+                    self.copies.all(from, job, false);
+                }
             }
             Answer::Taken
         };
@@ -262,7 +264,10 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        if !job.state.is_over() || std::mem::replace(&mut job.told, true) {
+        if job.actor != ctx.me
+            || !job.state.is_over()
+            || std::mem::replace(&mut job.told, true)
+        {
             return;
         }
         let counts = job.counts;
@@ -362,6 +367,12 @@ impl Owner {
             ctx.fx.lazy.push(saved::save_job(job));
         }
     }
+}
+
+/// Whether both own a job and `one` is to act before `other`.
+fn comes_before(one: NodeId, other: NodeId, owners: &[NodeId]) -> bool {
+    let rank = |node| owners.iter().position(|owner| *owner == node);
+    matches!((rank(one), rank(other)), (Some(a), Some(b)) if a < b)
 }
 
 /// What a copy changed of a task.

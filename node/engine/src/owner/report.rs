@@ -199,6 +199,10 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&id.job) else {
             return unwanted;
         };
+        if ends && job.resumes.is_some() && !job.awaiting.is_empty() {
+            // Another owner may know of an end that came before, and was told.
+            return Note::Wait;
+        }
         // This life knows what it placed; what an earlier one placed it may have forgotten.
         let forgotten = job.is_earlier(epoch);
         let Some(task) = job.task_mut(id.index) else {
