@@ -154,18 +154,13 @@ impl Run {
                 held.peek().is_some() && held.all(|job| job.state.is_over())
             };
             let told = self.world.run_until(150 * SECOND, over);
-            let seen: Vec<_> = self
-                .nodes
-                .iter()
-                .filter_map(|node| Some((node, self.world.job(*node, id)?)))
-                .map(|(node, job)| (node, job.actor, job.term, &job.owners, job.counts))
-                .collect();
-            assert!(told, "seed {seed}: job {id} never ends: {seen:?}");
+            let seen = self.seen(id);
+            assert!(told, "seed {seed}: job {id} never ends: {seen}");
             for node in &self.nodes {
                 let Some(job) = self.world.job(*node, id) else {
                     continue;
                 };
-                assert_eq!(job.state, JobState::Finished, "seed {seed}: {id}: {seen:?}");
+                assert_eq!(job.state, JobState::Finished, "seed {seed}: {id}: {seen}");
                 assert_eq!(job.counts.succeeded, job.spec.count, "seed {seed}");
             }
             self.told_once(id, weather);
@@ -191,6 +186,19 @@ impl Run {
         }
     }
 
+    /// How those that hold a job see it.
+    fn seen(&self, id: JobId) -> String {
+        let jobs = self.nodes.iter().filter_map(|node| {
+            let job = self.world.job(*node, id)?;
+            let (owners, counts) = (&job.owners, job.counts);
+            Some(format!(
+                "\n{node:?}: {:?} acts in {}, of {owners:?}, {counts:?}",
+                job.actor, job.term
+            ))
+        });
+        jobs.collect()
+    }
+
     /// What was told of a task and of nodes.
     fn story(&self, id: JobId, task: Option<TaskId>) -> String {
         let concerns = |e: &starling_engine::Event| {
@@ -214,7 +222,11 @@ impl Run {
                 continue;
             };
             let held: Vec<_> = engine.held().filter(|h| jobs.contains(&h.task.job)).collect();
-            assert!(held.is_empty(), "seed {seed}: {node:?} still keeps {held:?}");
+            let first = held.first().map(|held| self.seen(held.task.job));
+            assert!(
+                held.is_empty(),
+                "seed {seed}: {node:?} still keeps {held:?} of {first:?}"
+            );
         }
     }
 }

@@ -161,7 +161,11 @@ impl Owner {
             match self.jobs.get(&task.job) {
                 // Whoever had the job is gone: another owner may have to tell of it first.
                 None if heir => continue,
-                Some(job) if job.actor != ctx.me => {
+                // What is over is over, whoever acts.
+                Some(job)
+                    if job.actor != ctx.me
+                        && job.task(task.index).is_none_or(|task| !task.state.is_over()) =>
+                {
                     astray.insert(task.job);
                     continue;
                 }
@@ -176,7 +180,10 @@ impl Owner {
         for id in &astray {
             self.watch_actor(*id, ctx);
         }
-        astray.retain(|id| !self.is_acting(*id, ctx.me));
+        astray.retain(|id| {
+            let job = self.jobs.get(id);
+            job.is_some_and(|job| job.actor != ctx.me && ctx.alive(&job.actor).is_some())
+        });
         if !astray.is_empty() {
             self.redirect(from, &astray, ctx);
         }
