@@ -101,7 +101,8 @@ impl Run {
 
     fn submit(&mut self) {
         let node = self.some_node();
-        if self.world.engine(node).is_some() && self.world.machines[&node].paused <= self.world.now()
+        if self.world.engine(node).is_some()
+            && self.world.machines[&node].paused <= self.world.now()
         {
             let spec = spec(&mut self.rng);
             let request = self.world.command(node, Command::Submit(spec));
@@ -150,7 +151,11 @@ impl Run {
         let seed = self.seed;
         for id in self.jobs() {
             let over = |w: &World| {
-                let mut held = w.nodes().into_iter().filter_map(|node| w.job(node, id)).peekable();
+                let mut held = w
+                    .nodes()
+                    .into_iter()
+                    .filter_map(|node| w.job(node, id))
+                    .peekable();
                 held.peek().is_some() && held.all(|job| job.state.is_over())
             };
             let told = self.world.run_until(150 * SECOND, over);
@@ -202,7 +207,8 @@ impl Run {
     /// What was told of a task and of nodes.
     fn story(&self, id: JobId, task: Option<TaskId>) -> String {
         let concerns = |e: &starling_engine::Event| {
-            (e.job.is_none() && e.kind == EventKind::NodeDead) || (e.job == Some(id) && (e.task.is_none() || e.task == task))
+            (e.job.is_none() && e.kind == EventKind::NodeDead)
+                || (e.job == Some(id) && (e.task.is_none() || e.task == task))
         };
         let told = self.world.events.iter().filter(|(_, _, e)| concerns(e));
         told.map(|(at, by, e)| format!("\n{at} {by:?} {:?} {:?} {}", e.kind, e.node, e.detail))
@@ -216,12 +222,22 @@ impl Run {
         let jobs = self.jobs();
         for machine in &self.world.machines {
             let node = machine.node;
-            let copies = machine.tasks.iter().filter(|(_, runs)| runs.ended.is_none());
-            assert_eq!(copies.count(), 0, "seed {seed}: {node:?} still runs something");
+            let copies = machine
+                .tasks
+                .iter()
+                .filter(|(_, runs)| runs.ended.is_none());
+            assert_eq!(
+                copies.count(),
+                0,
+                "seed {seed}: {node:?} still runs something"
+            );
             let Some(engine) = &machine.engine else {
                 continue;
             };
-            let held: Vec<_> = engine.held().filter(|h| jobs.contains(&h.task.job)).collect();
+            let held: Vec<_> = engine
+                .held()
+                .filter(|h| jobs.contains(&h.task.job))
+                .collect();
             let first = held.first().map(|held| self.seen(held.task.job));
             assert!(
                 held.is_empty(),
@@ -240,7 +256,8 @@ fn run(seed: u64, weather: Weather) {
     let doomed = run.rng.random_range(0..rounds);
     for round in 0..rounds {
         run.submit();
-        run.world.run_for(Duration::from_millis(run.rng.random_range(0..200)));
+        run.world
+            .run_for(Duration::from_millis(run.rng.random_range(0..200)));
         if round == doomed && weather != Weather::Stormy {
             // Whoever took the last job, or anybody.
             let taker = run.taken.last().map(|(_, node)| *node);
@@ -261,7 +278,8 @@ fn run(seed: u64, weather: Weather) {
             run.world.run_for(4 * SECOND);
             continue;
         }
-        run.world.run_for(Duration::from_millis(run.rng.random_range(0..3_000)));
+        run.world
+            .run_for(Duration::from_millis(run.rng.random_range(0..3_000)));
         run.boot(0.6);
     }
     run.clear();

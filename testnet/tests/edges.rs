@@ -164,7 +164,15 @@ fn a_placement_that_was_never_made_is_not_believed() {
                 })
                 .collect();
             let load = NodeLoad::default();
-            world.inject(other, owner, &jobs(JobMessage::Reports { items, load, heir: false }));
+            world.inject(
+                other,
+                owner,
+                &jobs(JobMessage::Reports {
+                    items,
+                    load,
+                    heir: false,
+                }),
+            );
         }
     }
     world.run_for(SECOND / 10);
@@ -260,7 +268,15 @@ fn a_task_found_on_a_node_held_dead_is_moved_when_it_does_not_come_back() {
         phase: Phase::Running,
     }];
     let load = NodeLoad::default();
-    world.inject(host, owner, &jobs(JobMessage::Reports { items, load, heir: false }));
+    world.inject(
+        host,
+        owner,
+        &jobs(JobMessage::Reports {
+            items,
+            load,
+            heir: false,
+        }),
+    );
     world.run_for(SECOND / 10);
     assert_eq!(running(&world, owner, job), 1);
     world.kill(host, true);
@@ -311,7 +327,15 @@ fn a_late_word_of_a_copy_that_has_ended_does_not_revive_it() {
         phase: Phase::Running,
     }];
     let load = NodeLoad::default();
-    world.inject(host, owner, &jobs(JobMessage::Reports { items, load, heir: false }));
+    world.inject(
+        host,
+        owner,
+        &jobs(JobMessage::Reports {
+            items,
+            load,
+            heir: false,
+        }),
+    );
     assert!(world.run_until(6 * SECOND, |w| over(w, owner, job)));
     assert_eq!(starts(&world, job), vec![3]);
 }
@@ -510,7 +534,10 @@ fn stormy(seed: u64) {
                     by == node && e.kind == EventKind::TaskEnded && e.task == Some(task)
                 };
                 let ends = world.events.iter().filter(told).count();
-                assert!(ends <= 1, "seed {seed}: {node:?} told {ends} ends of {task}");
+                assert!(
+                    ends <= 1,
+                    "seed {seed}: {node:?} told {ends} ends of {task}"
+                );
             }
         }
     }

@@ -381,9 +381,8 @@ fn best_of(told: impl Iterator<Item = (String, Vec<JobSummary>)>) -> Vec<JobSumm
         for job in jobs {
             let acts = job.owner.id == node;
             let known = best.get(&job.id);
-            let better = known.is_none_or(|(acted, known)| {
-                (acts, job.over()) > (*acted, known.over())
-            });
+            let better =
+                known.is_none_or(|(acted, known)| (acts, job.over()) > (*acted, known.over()));
             if better {
                 best.insert(job.id.clone(), (acts, job));
             }

@@ -275,7 +275,12 @@ impl Owner {
     }
 
     /// How many nodes have the job's record on disk, this one included, as far as is known here.
-    pub(crate) fn copies_of(&self, job: &Job, ctx_alive: impl Fn(&NodeId) -> bool, me: NodeId) -> u32 {
+    pub(crate) fn copies_of(
+        &self,
+        job: &Job,
+        ctx_alive: impl Fn(&NodeId) -> bool,
+        me: NodeId,
+    ) -> u32 {
         let others = job.owners.iter().filter(|owner| {
             **owner != me && ctx_alive(owner) && self.copies.has_all(owner, job.id)
         });

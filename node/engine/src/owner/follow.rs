@@ -124,9 +124,10 @@ impl Owner {
             return;
         };
         let told = self.copies.has_all(&job.actor, id)
-            && job.former.iter().all(|node| {
-                ctx.alive(node).is_none() || self.copies.has_all(node, id)
-            });
+            && job
+                .former
+                .iter()
+                .all(|node| ctx.alive(node).is_none() || self.copies.has_all(node, id));
         if !job.owners.contains(&ctx.me) && job.actor != ctx.me && told {
             self.forget(id, ctx);
         }
@@ -191,7 +192,12 @@ impl Owner {
         job.settled = false;
         job.told = job.state.is_over();
         ctx.fx.saves.push(saved::save_job(job));
-        let others: Vec<NodeId> = job.owners.iter().copied().filter(|n| *n != ctx.me).collect();
+        let others: Vec<NodeId> = job
+            .owners
+            .iter()
+            .copied()
+            .filter(|n| *n != ctx.me)
+            .collect();
         let gone = |node: &NodeId| {
             let member = ctx.gossip.member(node);
             member.is_some_and(|member| !member.state.is_live())
@@ -494,7 +500,10 @@ impl Owner {
         let Some(job) = self.jobs.get(&id) else {
             return true;
         };
-        let owners = job.owners.iter().map(|o| if *o == node { next } else { *o });
+        let owners = job
+            .owners
+            .iter()
+            .map(|o| if *o == node { next } else { *o });
         let owners: Vec<NodeId> = owners.collect();
         self.change_owners(id, owners, ctx);
         // Should it come back, it hears that it holds the record no more.

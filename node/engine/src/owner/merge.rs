@@ -264,10 +264,7 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        if job.actor != ctx.me
-            || !job.state.is_over()
-            || std::mem::replace(&mut job.told, true)
-        {
+        if job.actor != ctx.me || !job.state.is_over() || std::mem::replace(&mut job.told, true) {
             return;
         }
         let counts = job.counts;

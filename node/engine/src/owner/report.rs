@@ -164,7 +164,9 @@ impl Owner {
                 // What is over is over, whoever acts.
                 Some(job)
                     if job.actor != ctx.me
-                        && job.task(task.index).is_none_or(|task| !task.state.is_over()) =>
+                        && job
+                            .task(task.index)
+                            .is_none_or(|task| !task.state.is_over()) =>
                 {
                     astray.insert(task.job);
                     continue;

@@ -91,7 +91,10 @@ impl Owner {
             asked = Some(*index);
             if let Some(task) = job.task_mut(*index) {
                 task.halting = true;
-                let task_id = TaskId { job: id, index: *index };
+                let task_id = TaskId {
+                    job: id,
+                    index: *index,
+                };
                 ctx.fx.saves.push(saved::save_task(task_id, task));
             }
         }
