@@ -173,6 +173,11 @@ impl Observations {
         self.digest.whole()
     }
 
+    /// Whether any cell changed since [`Observations::take_changed`] was last asked.
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// The cells that changed since this was last asked, as class and column.
     pub fn take_changed(&mut self) -> BTreeSet<(String, String)> {
         std::mem::take(&mut self.changed)

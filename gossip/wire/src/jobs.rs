@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use starling_placement::{NodeLoad, Resources};
 
+use crate::copies::{Acting, JobCopy};
 use crate::ids::{JobId, NodeId, TaskId};
 use crate::job::{Epoch, JobSpec, Outcome};
 
@@ -106,6 +107,9 @@ pub enum JobMessage {
         /// Index and epoch of each task.
         #[serde(rename = "t")]
         tasks: Vec<(u32, Epoch)>,
+        /// Who holds the job's record, in the order in which they act; none is the sender alone.
+        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+        owners: Vec<NodeId>,
     },
     /// The answer to a claim.
     #[serde(rename = "d")]
@@ -154,6 +158,9 @@ pub enum JobMessage {
         /// The host's fresh load.
         #[serde(rename = "l")]
         load: NodeLoad,
+        /// Whether they are for whoever follows the owner that acted: it seems to be gone.
+        #[serde(rename = "s", default, skip_serializing_if = "std::ops::Not::not")]
+        heir: bool,
     },
     /// Reports that were taken note of. Those with `true` were ends.
     #[serde(rename = "k")]
@@ -161,4 +168,33 @@ pub enum JobMessage {
     /// I believe that you hold these placements; report on each.
     #[serde(rename = "u")]
     Audit(Vec<(TaskId, Epoch)>),
+    /// What is new about jobs that we both own.
+    #[serde(rename = "o")]
+    Copy {
+        /// Comes back in the answer.
+        #[serde(rename = "q")]
+        seq: u64,
+        /// One each.
+        #[serde(rename = "i")]
+        items: Vec<JobCopy>,
+    },
+    /// It is on disk.
+    #[serde(rename = "b")]
+    Copied {
+        /// The copy's.
+        #[serde(rename = "q")]
+        seq: u64,
+        /// Jobs of which I know something that you may not; it follows.
+        #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+        owing: Vec<JobId>,
+        /// Jobs of which I have no record, and got none with the copy.
+        #[serde(rename = "u", default, skip_serializing_if = "Vec::is_empty")]
+        unknown: Vec<JobId>,
+    },
+    /// This is who acts for these jobs: report to it what you run of them.
+    #[serde(rename = "g")]
+    Acting(Vec<Acting>),
+    /// These jobs were never taken after all.
+    #[serde(rename = "z")]
+    Disown(Vec<JobId>),
 }

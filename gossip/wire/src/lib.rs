@@ -6,6 +6,7 @@
 //! versions understand one another.
 
 pub mod codec;
+pub mod copies;
 pub mod gossip;
 pub mod ids;
 pub mod job;

@@ -66,7 +66,7 @@ pub struct JobSummary {
     pub id: String,
     /// Its name, for people; may be empty.
     pub name: String,
-    /// The node that acts for it.
+    /// The owner that acts for it.
     pub owner: NodeRef,
     /// How far it is.
     pub state: JobState,
@@ -105,8 +105,11 @@ pub struct JobDetail {
     pub summary: JobSummary,
     /// What was asked for.
     pub spec: JobRequest,
-    /// The nodes that hold its record, the acting one first.
+    /// The nodes that hold its record, in the order in which they act; `owner` is the one that does.
     pub owners: Vec<NodeRef>,
+    /// How many of them are known to have all of it on disk now. 0 from a node of an older version.
+    #[serde(default)]
+    pub copies: u32,
     /// Its tasks by index; empty when they were not asked for.
     pub tasks: Vec<TaskView>,
 }

@@ -33,6 +33,19 @@ pub struct Config {
     /// After a restart, how long an owner waits for hosts to report before it places what nobody
     /// reported.
     pub recovery: Duration,
+    /// How many nodes hold a job's record, 1 to [`MAX_OWNERS`](starling_wire::copies::MAX_OWNERS).
+    pub owners: usize,
+    /// How long a submit waits for another owner to have the job on disk before it asks the next
+    /// best; after three such waits it is acknowledged with the copies there are.
+    pub copy_wait: Duration,
+    /// How long an owner that takes over lets hosts and other owners report before it places what
+    /// nobody reported.
+    pub takeover: Duration,
+    /// How long an owner must have been dead before another node takes its place.
+    pub replace_owner: Duration,
+    /// How long after its start a host waits for an owner before it starts again by itself what a
+    /// power cut had ended.
+    pub cold_start: Duration,
     /// The first pause before a failed task is tried again; it doubles up to `retry_max`.
     pub retry_first: Duration,
     /// The longest such pause.
@@ -59,6 +72,11 @@ impl Default for Config {
             claim_tries: 3,
             audit: Duration::from_secs(10),
             recovery: Duration::from_secs(2),
+            owners: starling_wire::copies::MAX_OWNERS,
+            copy_wait: Duration::from_millis(250),
+            takeover: Duration::from_millis(500),
+            replace_owner: Duration::from_secs(20),
+            cold_start: Duration::from_secs(3),
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(300),
             leave_deadline: Duration::from_secs(8),

@@ -143,6 +143,7 @@ impl Engine {
         let (owner, host, mut ctx) = engine.split(now, fx);
         host.take_up(
             read.held,
+            read.specs,
             &saved.held,
             read.draining,
             read.drain_deadline,
@@ -182,9 +183,9 @@ impl Engine {
                 let (owner, _, mut ctx) = self.split(now, fx);
                 owner.durable(job, &mut ctx);
             }
-            Input::NotDurable(job) => {
+            Input::NotDurable { job, reason } => {
                 let (owner, _, mut ctx) = self.split(now, fx);
-                owner.not_durable(job, &mut ctx);
+                owner.not_durable(job, reason, &mut ctx);
             }
         }
         self.settle(now, fx);
@@ -197,7 +198,8 @@ impl Engine {
             self.gossiping(now, fx, |g, out| g.tick(now, out));
         }
         let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
-        if !self.touched && !due(self.owner.next_deadline()) && !due(self.host.next_deadline()) {
+        let idle = !self.touched && !self.gossip.has_changed_cells();
+        if idle && !due(self.owner.next_deadline()) && !due(self.host.next_deadline()) {
             return;
         }
         let (owner, host, mut ctx) = self.split(now, fx);
@@ -208,11 +210,14 @@ impl Engine {
         host.flush(&mut ctx);
         owner.place_all(&mut ctx);
         self.settle(now, fx);
+        let (owner, _, mut ctx) = self.split(now, fx);
+        owner.send_copies(&mut ctx);
+        self.settle(now, fx);
         self.learn(now);
         self.load_changed(now, fx);
         // Both are asked, so that neither keeps an old answer.
         if self.owner.ties_changed() | self.host.ties_changed() {
-            let watched: BTreeSet<_> = self.owner.hosts().chain(self.host.owners()).collect();
+            let watched: BTreeSet<_> = self.owner.ties().chain(self.host.owners()).collect();
             self.gossip.set_watched(watched);
         }
         self.touched = false;
@@ -243,6 +248,16 @@ impl Engine {
     /// A job that this node owns.
     pub fn job(&self, id: JobId) -> Option<&Job> {
         self.owner.jobs.get(&id)
+    }
+
+    /// How many nodes have a job's record on disk, as far as this node knows; whoever acts for it
+    /// knows best.
+    pub fn copies(&self, job: &Job) -> u32 {
+        let alive = |node: &NodeId| {
+            let member = self.gossip.member(node);
+            member.is_some_and(|member| member.state.is_live())
+        };
+        self.owner.copies_of(job, alive, self.gossip.me())
     }
 
     /// The placements that this node holds.
@@ -299,8 +314,14 @@ impl Engine {
             | JobMessage::Pass
             | JobMessage::Halt(_)
             | JobMessage::Noted(_)
+            | JobMessage::Acting(_)
             | JobMessage::Audit(_) => host.message(from, message, &mut ctx),
-            JobMessage::Room { .. } | JobMessage::Claimed { .. } | JobMessage::Reports { .. } => {
+            JobMessage::Room { .. }
+            | JobMessage::Claimed { .. }
+            | JobMessage::Reports { .. }
+            | JobMessage::Copy { .. }
+            | JobMessage::Copied { .. }
+            | JobMessage::Disown(_) => {
                 owner.message(from, message, &mut ctx);
             }
         }
@@ -312,7 +333,11 @@ impl Engine {
             Command::Submit(_) | Command::Drain { .. } if host.is_leaving() => {
                 Err(CommandError::Leaving)
             }
-            Command::Submit(spec) => owner.submit(spec, &mut ctx),
+            Command::Submit(spec) => match owner.submit(request, spec, &mut ctx) {
+                // The answer follows when enough owners have it on disk.
+                Ok(()) => return self.load_changed(now, fx),
+                Err(error) => Err(error),
+            },
             Command::Stop(target) => owner.stop(target, &mut ctx),
             Command::Drain { on, deadline } => {
                 host.drain(on, deadline, &mut ctx);
@@ -336,7 +361,9 @@ impl Engine {
         if !self.unlinked.is_empty() {
             self.dial_unlinked(now, fx);
         }
-        if self.host.has_left(now) {
+        let (owner, host, ctx) = self.split(now, fx);
+        let told = owner.has_told(&ctx);
+        if host.has_left(told, now) {
             self.gossiping(now, fx, |g, out| g.leave(now, out));
             fx.now.push(Effect::Left);
         }
@@ -423,7 +450,11 @@ impl Engine {
                 owner.node_alive(node, &mut ctx);
                 host.owner_alive(node, &mut ctx);
             }
-            MemberState::Dead | MemberState::Left => owner.node_gone(node, &mut ctx),
+            MemberState::Dead | MemberState::Left => {
+                owner.node_gone(node, &mut ctx);
+                owner.owner_gone(node, &mut ctx);
+                host.owner_gone(node, &mut ctx);
+            }
             MemberState::Suspect => {}
         }
     }

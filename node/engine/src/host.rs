@@ -5,17 +5,19 @@
 //! make every message safe to repeat.
 
 mod claims;
+mod heirs;
 mod leaving;
 mod load;
 mod pressed;
 mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use starling_placement::{ClassId, Resources};
 use starling_wire::codec;
 use starling_wire::jobs::JobMessage;
-use starling_wire::{Epoch, Load, NodeId, Outcome, TaskId, Time};
+use starling_wire::{Epoch, JobId, JobSpec, Load, NodeId, Outcome, TaskId, Time};
 
 use crate::counters::Counters;
 use crate::effect::Effect;
@@ -23,6 +25,7 @@ use crate::engine::Ctx;
 use crate::input::{HeldTask, HostSample, TaskEvent};
 use crate::job::bounded;
 use crate::saved::{self, HeldRow};
+use heirs::Tie;
 
 pub(crate) use pressed::Measurement;
 use pressed::Pressed;
@@ -119,6 +122,16 @@ struct Waiter {
 #[derive(Default)]
 pub(crate) struct Host {
     held: BTreeMap<TaskId, Held>,
+    /// The jobs of which placements are held.
+    ties: BTreeMap<JobId, Tie>,
+    /// Jobs whose acting owner went away: reports go to the next one unasked.
+    orphans: BTreeSet<JobId>,
+    /// When this node started.
+    since: Time,
+    /// Placements that a restart of the machine ended.
+    cold: Vec<TaskId>,
+    /// When those run again unless an owner is there.
+    cold_start: Option<Time>,
     reserved: Resources,
     running: u32,
     /// How many placements that are not over are of each class.
@@ -165,11 +178,13 @@ impl Host {
     pub(crate) fn take_up(
         &mut self,
         rows: BTreeMap<TaskId, HeldRow>,
+        mut specs: BTreeMap<JobId, JobSpec>,
         executor: &[HeldTask],
         draining: bool,
         drain_deadline: Option<Time>,
         ctx: &mut Ctx<'_>,
     ) {
+        self.since = ctx.now;
         self.draining = draining;
         self.drain_deadline = drain_deadline.filter(|_| draining);
         let mut found: BTreeMap<(TaskId, Epoch), &HeldTask> = executor
@@ -201,6 +216,12 @@ impl Host {
                 Some(Some(outcome)) => Stage::Ended(bounded(outcome.clone())),
                 None => Stage::Ended(Outcome::Lost),
             };
+            if held.is_none() {
+                self.cold.push(task);
+            }
+            let spec = specs.remove(&task.job).map(Arc::new);
+            let term = u32::try_from(row.epoch >> 24).unwrap_or(u32::MAX);
+            self.tie(task.job, &row.owners, term, spec.as_ref());
             let held = Held {
                 epoch: row.epoch,
                 owner: row.owner,
@@ -214,6 +235,12 @@ impl Host {
                 resending: false,
             };
             self.hold(task, held);
+        }
+        if !self.cold.is_empty() {
+            self.cold_start = Some(ctx.now + ctx.config.cold_start);
+        }
+        for job in specs.into_keys() {
+            ctx.fx.lazy.push(saved::forget_spec(job));
         }
         for (task, epoch) in found.into_keys() {
             ctx.fx.now.push(Effect::StopTask {
@@ -270,15 +297,22 @@ impl Host {
                 job,
                 spec,
                 tasks,
+                owners,
             } => {
-                self.claim(from, request, job, &spec, tasks, ctx);
+                self.claim(from, request, job, (&spec, &owners), tasks, ctx);
             }
+            JobMessage::Acting(items) => self.acting(from, items, ctx),
             JobMessage::Wait { need } => self.wait(from, need),
             JobMessage::Pass => self.pass(from),
             JobMessage::Halt(tasks) => self.halt(from, tasks, ctx),
             JobMessage::Noted(items) => self.noted(from, items, ctx),
             JobMessage::Audit(tasks) => self.audit(from, tasks, ctx),
-            JobMessage::Room { .. } | JobMessage::Claimed { .. } | JobMessage::Reports { .. } => {}
+            JobMessage::Room { .. }
+            | JobMessage::Claimed { .. }
+            | JobMessage::Reports { .. }
+            | JobMessage::Copy { .. }
+            | JobMessage::Copied { .. }
+            | JobMessage::Disown(_) => {}
         }
     }
 
@@ -294,6 +328,10 @@ impl Host {
             self.offered.clear();
             self.freed = true;
         }
+        if self.cold_start.is_some_and(|at| at <= ctx.now) {
+            self.cold_start = None;
+            self.start_cold(ctx);
+        }
         self.drain_tick(ctx);
     }
 
@@ -302,6 +340,7 @@ impl Host {
         [
             resend,
             self.offer_again,
+            self.cold_start,
             self.drain_deadline,
             self.leaving.filter(|_| !self.left),
         ]
@@ -344,18 +383,27 @@ impl Host {
 
     /// Holds a placement, with its reservation unless it is over.
     fn hold(&mut self, task: TaskId, held: Held) {
-        if !held.is_over() {
-            self.reserved = self.reserved.plus(&held.need);
-            self.running += 1;
-            *self.classes.entry(held.class.id).or_default() += 1;
-            let count = self.by_owner.entry(held.owner).or_default();
-            *count += 1;
-            self.ties_changed |= *count == 1;
-        }
+        let over = held.is_over();
         if held.stage != Stage::Starting {
             self.unsent.insert((held.owner, task));
         }
         self.held.insert(task, held);
+        if !over {
+            self.reserve(task);
+        }
+    }
+
+    /// Reserves what a held placement needs.
+    fn reserve(&mut self, task: TaskId) {
+        let Some(held) = self.held.get(&task) else {
+            return;
+        };
+        self.reserved = self.reserved.plus(&held.need);
+        self.running += 1;
+        *self.classes.entry(held.class.id).or_default() += 1;
+        let count = self.by_owner.entry(held.owner).or_default();
+        *count += 1;
+        self.ties_changed |= *count == 1;
     }
 
     /// Marks a placement as over and frees its room.
@@ -401,6 +449,7 @@ impl Host {
         if let Some(held) = self.held.remove(&task) {
             self.bury(held.owner, task, held.epoch);
             self.unsent.remove(&(held.owner, task));
+            self.untie(task.job, ctx);
             ctx.fx.now.push(Effect::Forget(vec![(task, held.epoch)]));
             ctx.fx.lazy.push(saved::forget_held(task));
         }

@@ -54,7 +54,12 @@ pub enum Input {
     /// A job's record is on disk: the answer to [`Effect::Confirm`](crate::Effect::Confirm).
     Durable(JobId),
     /// A job's record could not be written: it is as if it had never been submitted.
-    NotDurable(JobId),
+    NotDurable {
+        /// Which job.
+        job: JobId,
+        /// Why not.
+        reason: String,
+    },
 }
 
 /// One reading of the host's sensors.

@@ -1,5 +1,6 @@
 //! Jobs and tasks as their owner sees them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,8 +115,12 @@ pub struct Job {
     pub id: JobId,
     /// What was asked for.
     pub spec: Arc<JobSpec>,
+    /// Who took it.
+    pub taker: NodeId,
     /// Who holds its record, in the order in which they act.
     pub owners: Vec<NodeId>,
+    /// Who acts for it.
+    pub actor: NodeId,
     /// Grows with each taking up by an owner; the upper part of its tasks' epochs.
     pub term: u32,
     /// When it was taken.
@@ -132,6 +137,16 @@ pub struct Job {
     pub waits: Option<(Arc<Decision<NodeId>>, String)>,
     /// Whether its record is on disk.
     pub(crate) durable: bool,
+    /// Owners that were replaced while they were dead: they may act on a record of their own.
+    pub(crate) former: Vec<NodeId>,
+    /// Owners that may know of results which this node has not heard of yet.
+    pub(crate) awaiting: BTreeSet<NodeId>,
+    /// Until when at most those are waited for; meanwhile nothing is placed.
+    pub(crate) resumes: Option<Time>,
+    /// Whether its end has been told.
+    pub(crate) told: bool,
+    /// Whether all its owners are known to have all its results.
+    pub(crate) settled: bool,
 }
 
 /// A task of a job that this node owns.
@@ -159,6 +174,8 @@ pub struct Task {
     pub decision: Option<Arc<Decision<NodeId>>>,
     /// Somebody asked to stop it.
     pub(crate) halting: bool,
+    /// Whether its host reported it running in this life of the owner.
+    pub(crate) seen: bool,
 }
 
 impl Task {
@@ -175,14 +192,54 @@ impl Task {
             ran: None,
             decision: None,
             halting: false,
+            seen: false,
         }
     }
 }
 
 /// How many of an epoch's low bits count placements within a term.
 const PLACEMENT_BITS: u32 = 24;
+/// A job's first term. The low eight bits of a later one are of whoever began it, so that two owners
+/// that take a job up at a time do so in different terms.
+pub(crate) const FIRST_TERM: u32 = 1 << 8;
+/// The most former owners that are remembered.
+pub(crate) const MAX_FORMER: usize = 8;
 
 impl Job {
+    /// A job that `taker` has just taken, not yet on disk.
+    pub(crate) fn new(
+        id: JobId,
+        spec: Arc<JobSpec>,
+        taker: NodeId,
+        owners: Vec<NodeId>,
+        submitted: Time,
+    ) -> Self {
+        let count = spec.count.min(starling_wire::job::MAX_COUNT);
+        Self {
+            id,
+            taker,
+            owners,
+            actor: taker,
+            term: FIRST_TERM,
+            submitted,
+            finished: None,
+            state: JobState::Active,
+            tasks: vec![Task::new(); count as usize],
+            counts: Counts {
+                pending: count,
+                ..Counts::default()
+            },
+            waits: None,
+            durable: false,
+            former: Vec::new(),
+            awaiting: BTreeSet::new(),
+            resumes: None,
+            told: false,
+            settled: false,
+            spec,
+        }
+    }
+
     /// The epoch for a new placement of a task whose last one was `last`.
     pub(crate) fn next_epoch(&self, last: Epoch) -> Epoch {
         (last + 1).max((Epoch::from(self.term) << PLACEMENT_BITS) + 1)
@@ -190,7 +247,31 @@ impl Job {
 
     /// Whether an epoch is of a term before the present one.
     pub(crate) const fn is_earlier(&self, epoch: Epoch) -> bool {
-        epoch >> PLACEMENT_BITS < self.term as Epoch
+        let term = epoch >> PLACEMENT_BITS;
+        term >= FIRST_TERM as Epoch && term < self.term as Epoch
+    }
+
+    /// Takes the job up in a term after `other` and its own.
+    pub(crate) const fn begin_term(&mut self, me: NodeId, other: u32) {
+        let last = if self.term > other { self.term } else { other };
+        let count = (last >> 8).saturating_add(1);
+        self.term = (count << 8) | (me.tag() & 0xff);
+        self.actor = me;
+    }
+
+    /// Whether somebody asked to stop it.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        matches!(self.state, JobState::Stopping | JobState::Stopped)
+    }
+
+    /// Remembers an owner that is none any more.
+    pub(crate) fn remember(&mut self, node: NodeId) {
+        if !self.former.contains(&node) {
+            self.former.push(node);
+            if self.former.len() > MAX_FORMER {
+                self.former.remove(0);
+            }
+        }
     }
 
     /// The identity of the task at `index`.
@@ -241,23 +322,19 @@ mod tests {
 
     #[test]
     fn epochs_only_grow_within_a_term_and_over_terms() {
-        let mut job = Job {
-            id: JobId(1),
-            spec: Arc::default(),
-            owners: vec![],
-            term: 1,
-            submitted: Time::ZERO,
-            finished: None,
-            state: JobState::Active,
-            tasks: vec![],
-            counts: Counts::default(),
-            waits: None,
-            durable: true,
-        };
+        let (a, b) = (NodeId([1; 32]), NodeId([2; 32]));
+        let mut job = Job::new(JobId(1), Arc::default(), a, vec![a, b], Time::ZERO);
         let first = job.next_epoch(0);
         let second = job.next_epoch(first);
-        job.term = 2;
+        let mut other = job.clone();
+        job.begin_term(a, 0);
+        other.begin_term(b, 0);
         let third = job.next_epoch(first);
         assert!(0 < first && first < second && second < third);
+        assert!(job.is_earlier(first) && !job.is_earlier(third));
+        assert!(!job.is_earlier(1 << PLACEMENT_BITS), "nobody placed that");
+        assert_ne!(job.term, other.term);
+        other.begin_term(b, job.term);
+        assert!(other.term > job.term);
     }
 }

@@ -1,7 +1,10 @@
 //! The owner's side: this node's jobs, and what it takes to bring each of their tasks to an end.
 
 mod bind;
+mod copies;
 mod explain;
+mod follow;
+mod merge;
 mod outlook;
 mod place;
 mod recover;
@@ -20,11 +23,12 @@ use starling_wire::{JobId, NodeId, TaskId, Time};
 use crate::counters::Counters;
 use crate::engine::Ctx;
 use crate::job::{Job, TaskState};
-use crate::saved;
+use copies::Copies;
 pub(crate) use outlook::class_of;
 use outlook::{Distrust, Knowledge};
 use place::{InFlight, Round};
 use report::Claimed;
+use submit::Submit;
 
 /// Something an owner does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +47,16 @@ enum Timer {
     Audit,
     /// After a restart, the hosts had time to report.
     Recovered,
+    /// A job was taken up: hosts and other owners had time to report.
+    Resume(JobId),
+    /// A task that was to be stopped when its job was taken up, and that nobody reported.
+    Stopped(TaskId),
+    /// A job that was submitted waits for the disks of its other owners.
+    Submit(JobId),
+    /// Copies that were sent may have got lost.
+    Copy(NodeId, u64),
+    /// An owner that is gone had time to come back.
+    Replace(NodeId),
     /// A finished job's result need no longer be kept.
     Retention(JobId),
 }
@@ -81,6 +95,20 @@ pub(crate) struct Owner {
     mean_service: Duration,
     knowledge: Knowledge,
     distrust: Distrust,
+    /// What other owners may lack.
+    copies: Copies,
+    /// Jobs by who else owns them, or did.
+    by_peer: BTreeMap<NodeId, BTreeSet<JobId>>,
+    /// Who else owns the jobs that this node takes.
+    companions: Vec<NodeId>,
+    /// Tasks whose end is not yet on another owner's disk: nobody was told.
+    uncommitted: BTreeMap<JobId, BTreeSet<u32>>,
+    /// Jobs that were submitted and not acknowledged.
+    submits: BTreeMap<JobId, Submit>,
+    /// Whether there was time since the start to see who is there.
+    looked_around: bool,
+    /// How many audits there were.
+    audits: u32,
     pub(crate) counters: Counters,
 }
 
@@ -101,6 +129,13 @@ impl Default for Owner {
             mean_service: Duration::from_secs(1),
             knowledge: Knowledge::default(),
             distrust: Distrust::default(),
+            copies: Copies::default(),
+            by_peer: BTreeMap::new(),
+            companions: Vec::new(),
+            uncommitted: BTreeMap::new(),
+            submits: BTreeMap::new(),
+            looked_around: false,
+            audits: 0,
             counters: Counters::default(),
         }
     }
@@ -142,10 +177,17 @@ impl Owner {
                     self.pull(from, &load, ctx);
                 }
             }
-            JobMessage::Reports { items, load } => {
-                self.reports(from, items, ctx);
+            JobMessage::Reports { items, load, heir } => {
+                self.reports(from, items, heir, ctx);
                 self.pull(from, &load, ctx);
             }
+            JobMessage::Copy { seq, items } => self.copy(from, seq, items, ctx),
+            JobMessage::Copied {
+                seq,
+                owing,
+                unknown,
+            } => self.copied(from, seq, &owing, &unknown, ctx),
+            JobMessage::Disown(jobs) => self.disowned(from, &jobs, ctx),
             _ => {}
         }
     }
@@ -166,6 +208,11 @@ impl Owner {
                 }
                 Timer::Audit => self.audit_all(ctx),
                 Timer::Recovered => self.recovered(ctx),
+                Timer::Resume(job) => self.resume(job, ctx),
+                Timer::Stopped(task) => self.stopped_unseen(task, ctx),
+                Timer::Submit(job) => self.submit_waited(job, ctx),
+                Timer::Copy(peer, seq) => self.copy_unanswered(peer, seq),
+                Timer::Replace(node) => self.replace_gone(node, ctx),
                 Timer::Retention(job) => self.retire(job, ctx),
             }
         }
@@ -175,9 +222,14 @@ impl Owner {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Where tasks of this owner are: those nodes are watched.
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = NodeId> {
-        self.at.keys().copied()
+    /// Where tasks of this owner are, and who else owns its jobs: those nodes are watched.
+    pub(crate) fn ties(&self) -> impl Iterator<Item = NodeId> {
+        self.at.keys().chain(self.by_peer.keys()).copied()
+    }
+
+    /// Whether all that was to be told to other owners is on their disks, as far as they are there.
+    pub(crate) fn has_told(&self, ctx: &Ctx<'_>) -> bool {
+        self.copies.is_idle(ctx)
     }
 
     /// Takes what the configuration knows of classes.
@@ -208,7 +260,7 @@ impl Owner {
         }
     }
 
-    /// Whether [`Owner::hosts`] changed since this was last asked.
+    /// Whether [`Owner::ties`] changed since this was last asked.
     pub(crate) const fn ties_changed(&mut self) -> bool {
         std::mem::replace(&mut self.ties_changed, false)
     }
@@ -226,7 +278,7 @@ impl Owner {
         let Some(task) = job.task(id.index) else {
             return;
         };
-        if task.state == TaskState::Pending && !job.state.is_over() {
+        if task.state == TaskState::Pending && job.resumes.is_none() && !job.state.is_over() {
             let placing = self.placing.entry((job.submitted, job.id)).or_default();
             placing.ready.insert(id.index);
         }
@@ -268,10 +320,8 @@ impl Owner {
     }
 
     fn retire(&mut self, id: JobId, ctx: &mut Ctx<'_>) {
-        if self.jobs.get(&id).is_some_and(|job| job.state.is_over())
-            && let Some(job) = self.jobs.remove(&id)
-        {
-            ctx.fx.lazy.extend(saved::forget_job(&job));
+        if self.jobs.get(&id).is_some_and(|job| job.state.is_over()) {
+            self.forget(id, ctx);
         }
     }
 }

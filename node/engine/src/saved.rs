@@ -1,7 +1,8 @@
 //! What an engine keeps on disk: keys, values, and reading them back.
 //!
-//! Keys begin with a letter for the kind (`m` meta, `j` job, `t` task, `h` held placement, `o`
-//! observation), so that a kind is a range. Values are CBOR with named fields: older programs skip what they do not know.
+//! Keys begin with a letter for the kind (`m` meta, `j` job, `t` task, `h` held placement, `s` what
+//! the held placements of a job run, `o` observation), so that a kind is a range. Values are CBOR with
+//! named fields: older programs skip what they do not know.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId, Time, codec}
 
 use crate::effect::Save;
 use crate::input::HeldTask;
-use crate::job::{Counts, Job, JobState, Task, TaskState};
+use crate::job::{FIRST_TERM, Job, JobState, Task, TaskState};
 
 /// What the driver found at the start.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,16 @@ struct JobRow {
     submitted: Time,
     finished: Option<Time>,
     stopping: bool,
+    /// None is the first owner.
+    #[serde(default)]
+    taker: Option<NodeId>,
+    /// None is the first owner.
+    #[serde(default)]
+    actor: Option<NodeId>,
+    #[serde(default)]
+    former: Vec<NodeId>,
+    #[serde(default)]
+    settled: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,6 +101,9 @@ pub(crate) struct HeldRow {
     /// The name of its class; empty in what an older program wrote.
     #[serde(rename = "k", default)]
     pub(crate) class: String,
+    /// Who holds the job's record; none is `owner` alone.
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) owners: Vec<NodeId>,
 }
 
 /// Everything saved, read back.
@@ -103,6 +117,8 @@ pub(crate) struct Read {
     pub(crate) held: BTreeMap<TaskId, HeldRow>,
     /// Observations by tag, as they were signed; gossip reads them.
     pub(crate) observations: Vec<(u64, Vec<u8>)>,
+    /// What the held placements run.
+    pub(crate) specs: BTreeMap<JobId, JobSpec>,
 }
 
 impl Saved {
@@ -129,6 +145,13 @@ impl Saved {
                         source: None,
                     })?;
                     read.jobs.insert(id, job(id, value_of(value, "job")?));
+                }
+                (key, Some(b"s/")) => {
+                    let id = job_of(key).ok_or(SavedError {
+                        what: "spec key",
+                        source: None,
+                    })?;
+                    read.specs.insert(id, value_of(value, "spec")?);
                 }
                 (key, Some(b"t/")) => {
                     let id = task_of(key).ok_or(SavedError {
@@ -218,6 +241,10 @@ pub(crate) fn save_job(job: &Job) -> Save {
             submitted: job.submitted,
             finished: job.finished,
             stopping: matches!(job.state, JobState::Stopping | JobState::Stopped),
+            taker: Some(job.taker),
+            actor: Some(job.actor),
+            former: job.former.clone(),
+            settled: job.settled,
         },
     )
 }
@@ -269,27 +296,33 @@ pub(crate) fn save_observation(tag: u64, value: Option<Vec<u8>>) -> Save {
     Save { key, value }
 }
 
+/// Keeps what a held job's tasks run, so that a machine that boots alone can start them again.
+pub(crate) fn save_spec(id: JobId, spec: &JobSpec) -> Save {
+    put(spec_key(id), spec)
+}
+
+pub(crate) fn forget_spec(id: JobId) -> Save {
+    remove(spec_key(id))
+}
+
 fn job(id: JobId, row: JobRow) -> Job {
-    let count = row.spec.count.min(starling_wire::job::MAX_COUNT);
+    let first = row.owners.first().copied().unwrap_or(NodeId([0; 32]));
+    let taker = row.taker.unwrap_or(first);
     Job {
-        id,
-        owners: row.owners,
-        term: row.term,
-        submitted: row.submitted,
+        actor: row.actor.unwrap_or(first),
+        // What was saved before terms named their owner began at 1.
+        term: row.term.max(FIRST_TERM),
         finished: row.finished,
         state: if row.stopping {
             JobState::Stopping
         } else {
             JobState::Active
         },
-        tasks: vec![Task::new(); count as usize],
-        counts: Counts {
-            pending: count,
-            ..Counts::default()
-        },
-        waits: None,
         durable: true,
-        spec: row.spec.into(),
+        former: row.former,
+        told: true,
+        settled: row.settled,
+        ..Job::new(id, row.spec.into(), taker, row.owners, row.submitted)
     }
 }
 
@@ -337,6 +370,10 @@ fn job_key(id: JobId) -> Vec<u8> {
     [b"j/".as_slice(), &id.0.to_be_bytes()].concat()
 }
 
+fn spec_key(id: JobId) -> Vec<u8> {
+    [b"s/".as_slice(), &id.0.to_be_bytes()].concat()
+}
+
 fn task_key(kind: &[u8], id: TaskId) -> Vec<u8> {
     [kind, &id.job.0.to_be_bytes(), &id.index.to_be_bytes()].concat()
 }
@@ -369,10 +406,14 @@ mod tests {
             JobRow {
                 spec,
                 owners: vec![NodeId([1; 32])],
-                term: 4,
+                term: 4 << 8,
                 submitted: Time(5),
                 finished: None,
                 stopping: false,
+                taker: None,
+                actor: None,
+                former: vec![],
+                settled: false,
             },
         );
         job.set_state(1, TaskState::Succeeded);
@@ -396,7 +437,8 @@ mod tests {
         ];
         let read = Saved { rows, held: vec![] }.read().unwrap();
         let back = &read.jobs[&job.id];
-        assert_eq!((read.incarnation, back.term), (6, 4));
+        assert_eq!((read.incarnation, back.term), (6, 4 << 8));
+        assert_eq!((back.taker, back.actor), (NodeId([1; 32]), NodeId([1; 32])));
         assert_eq!((back.counts.pending, back.counts.succeeded), (2, 1));
         assert_eq!(back.task(1).unwrap().epoch, 77);
         assert_eq!(back.spec, job.spec);

@@ -30,6 +30,8 @@ pub(crate) struct Agenda {
     made: u64,
     /// How far apart moments are; none are noted without.
     pub(super) every: Option<Duration>,
+    /// Whether something happened that may let nodes hold one another dead that live.
+    pub(super) divided: bool,
 }
 
 /// A user whose node does not answer tries another after this.
@@ -115,6 +117,14 @@ impl World {
     }
 
     fn apply(&mut self, fault: &FaultKind) {
+        self.agenda.divided |= matches!(
+            fault,
+            FaultKind::Pause { .. }
+                | FaultKind::Cut { .. }
+                | FaultKind::Loss(_)
+                | FaultKind::Lie { .. }
+                | FaultKind::SlowDisk { .. }
+        );
         let all = |world: &Self, machines: &[u32]| -> Vec<u32> {
             let index = |machine: &u32| world.order.get(*machine as usize).copied();
             machines.iter().filter_map(index).collect()

@@ -7,6 +7,7 @@ use starling_engine::{CommandError, Event, EventKind, Reply, RequestId};
 use starling_gossip::MemberState;
 use starling_wire::{JobId, JobSpec, Outcome, Restart, TaskId, Time};
 
+use super::machine::Machine;
 use super::world::World;
 use crate::case::Case;
 use crate::outcome::{Moment, TaskFate};
@@ -23,8 +24,9 @@ const ATTEMPTS: u32 = 1_000;
 struct JobFate {
     id: Option<JobId>,
     /// The machine that acknowledged it, by its index in the world.
-    owner: u32,
-    finished: u32,
+    taker: u32,
+    /// Who told its end first.
+    finished: Option<u32>,
 }
 
 /// The book.
@@ -163,6 +165,11 @@ impl Fates {
     }
 }
 
+/// Under which key an engine saves a job.
+fn job_key(id: JobId) -> Vec<u8> {
+    [b"j/".as_slice(), &id.0.to_be_bytes()].concat()
+}
+
 impl World {
     /// The job as a user submits it, with its class.
     pub(super) fn spec_of(&self, index: u32) -> Option<JobSpec> {
@@ -250,7 +257,7 @@ impl World {
                 let fate = &mut self.fates.jobs[job as usize];
                 if fate.id.is_none() {
                     fate.id = Some(id);
-                    fate.owner = owner;
+                    fate.taker = owner;
                 }
             }
             Ok(_) => {}
@@ -269,9 +276,13 @@ impl World {
         {
             let fate = &mut self.fates.jobs[*job as usize];
             if fate.id == event.job {
-                fate.finished += 1;
-                if fate.finished > 1 {
-                    let text = format!("job {job} was told to be finished {} times", fate.finished);
+                // Each side of a partition comes to an end of its own.
+                let again = fate
+                    .finished
+                    .is_some_and(|by| by == at || !self.agenda.divided);
+                fate.finished.get_or_insert(at);
+                if again {
+                    let text = format!("it tells the end of job {job}, which was told before");
                     self.violated(at, text);
                 }
             }
@@ -282,19 +293,20 @@ impl World {
         }
     }
 
-    /// Acknowledged jobs that their owner, who is there, does not know.
+    /// Acknowledged jobs without an end that are on nobody's record: not on that of whoever took
+    /// them, nor on another's, running or on disk.
     pub(super) fn forgotten(&self) -> Vec<(u32, u32)> {
         let mut forgotten = Vec::new();
         for (index, fate) in (0..).zip(&self.fates.jobs) {
-            let Some(id) = fate.id.filter(|_| fate.finished == 0) else {
+            let Some(id) = fate.id.filter(|_| fate.finished.is_none()) else {
                 continue;
             };
-            let engine = &self.machines.at(fate.owner).engine;
-            if engine
-                .as_ref()
-                .is_some_and(|engine| engine.job(id).is_none())
-            {
-                forgotten.push((index, fate.owner));
+            let holds = |machine: &Machine| match &machine.engine {
+                Some(engine) => engine.job(id).is_some(),
+                None => machine.disk.contains_key(&job_key(id)),
+            };
+            if !holds(self.machines.at(fate.taker)) && !self.machines.iter().any(holds) {
+                forgotten.push((index, fate.taker));
             }
         }
         forgotten

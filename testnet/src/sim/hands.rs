@@ -17,6 +17,14 @@ impl World {
         }
     }
 
+    /// A machine is gone for good, with its tasks and its disk.
+    pub fn lose(&mut self, node: NodeId) {
+        self.kill(node, true);
+        if let Some(machine) = self.machines.get_mut(&node) {
+            machine.disk.clear();
+        }
+    }
+
     /// Stops a machine's daemon for a while, as SIGSTOP does.
     pub fn pause(&mut self, node: NodeId, length: Duration) {
         let until = self.now + length;

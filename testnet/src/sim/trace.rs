@@ -43,7 +43,7 @@ impl Trace {
             Input::Fixed(_) => ("static part", None),
             Input::Task(_) => ("task event", None),
             Input::Command { .. } => ("command", None),
-            Input::Durable(_) | Input::NotDurable(_) => ("disk", None),
+            Input::Durable(_) | Input::NotDurable { .. } => ("disk", None),
         };
         let peer = peer.map_or(0, |peer| peer.head());
         if let Some(sink) = &mut self.sink {

@@ -81,6 +81,11 @@ impl Gossip {
         &self.table
     }
 
+    /// Whether [`Gossip::take_changed_cells`] has something to tell.
+    pub fn has_changed_cells(&self) -> bool {
+        self.table.has_changed()
+    }
+
     /// The cells that changed since this was last asked, as class and column.
     pub fn take_changed_cells(&mut self) -> std::collections::BTreeSet<(String, String)> {
         self.table.take_changed()

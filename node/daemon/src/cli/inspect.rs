@@ -77,7 +77,8 @@ pub(super) fn job_page(job: &JobDetail, now_ms: u64, style: Style) -> String {
         .fact("tasks", &numbers(job))
         .fact("retries", &summary.retries.to_string())
         .fact("submitted", &when(summary.submitted_at_ms, now_ms))
-        .fact("owners", &owners(&job.owners));
+        .fact("owners", &owners(job))
+        .fact("copies", &copies(job));
     request(&mut page, &job.spec);
     let listed = job.tasks.len().min(MAX_LISTED);
     if listed > 0 {
@@ -174,8 +175,17 @@ fn numbers(job: &JobDetail) -> String {
     format!("{} ({})", summary.count, parts.join(", "))
 }
 
-fn owners(owners: &[NodeRef]) -> String {
-    owners.iter().map(named).collect::<Vec<_>>().join(", ")
+/// The owners in order, with a word at the one that acts.
+fn owners(job: &JobDetail) -> String {
+    let one = |node: &NodeRef| {
+        let acts = node.id == job.summary.owner.id;
+        format!("{}{}", named(node), if acts { " acts" } else { "" })
+    };
+    job.owners.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn copies(job: &JobDetail) -> String {
+    format!("{} of {} on disk", job.copies, job.owners.len())
 }
 
 fn named(node: &NodeRef) -> String {

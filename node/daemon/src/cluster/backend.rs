@@ -1,5 +1,6 @@
 //! The HTTP server's backend: any node answers for the whole cluster.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,48 +83,55 @@ impl Cluster {
         Ok((answers, silent))
     }
 
-    /// The job that a user means, and who owns it.
+    /// The job that a user means, and who is to be asked about it: the owner that acts, or another
+    /// as long as that one does not answer.
     async fn find(&self, job: &JobRef) -> Result<(JobId, Owner), ApiError> {
         let wanted = job.clone();
-        let here: Vec<JobId> = self
+        let here: Vec<(JobId, bool)> = self
             .local
             .read(move |engine: &Engine| {
+                let me = engine.gossip().me();
                 engine
                     .jobs()
-                    .map(|job| job.id)
-                    .filter(|id| wanted.matches(*id))
+                    .filter(|job| wanted.matches(job.id))
+                    .map(|job| (job.id, job.actor == me))
                     .collect()
             })
             .await?;
         if let Some(id) = job.exact()
-            && here.contains(&id)
+            && here.contains(&(id, true))
         {
             return Ok((id, Owner::Here));
         }
         let (answers, silent) = self.ask_all::<Vec<JobSummary>>(&PeerRequest::Jobs).await?;
-        let there: Vec<(JobId, NodeId)> = answers
+        let there: Vec<(JobId, NodeId, bool)> = answers
             .iter()
             .flat_map(|(node, jobs)| {
-                jobs.iter()
-                    .filter_map(move |job| Some((job.id.parse().ok()?, *node)))
+                let name = node.to_string();
+                jobs.iter().filter_map(move |job| {
+                    Some((job.id.parse().ok()?, *node, job.owner.id == name))
+                })
             })
             .collect();
-        let known = here.iter().copied().chain(there.iter().map(|(id, _)| *id));
+        let known = here.iter().map(|(id, _)| *id);
+        let known = known.chain(there.iter().map(|(id, ..)| *id));
         let id = job.resolve(known).map_err(|error| {
             silent.iter().fold(error, |error, node| {
                 error.with_detail(Some(node.clone()), "did not answer; it may know more")
             })
         })?;
-        let owner = there
-            .iter()
-            .find(|(found, _)| *found == id)
-            .map(|(_, node)| *node);
-        Ok((
-            id,
-            owner
-                .filter(|_| !here.contains(&id))
-                .map_or(Owner::Here, Owner::There),
-        ))
+        let of_it = there.iter().filter(|(found, ..)| *found == id);
+        let actor = of_it.clone().find(|(.., acts)| *acts);
+        let owner = match actor {
+            _ if here.contains(&(id, true)) => Owner::Here,
+            Some((_, node, _)) => Owner::There(*node),
+            None if here.contains(&(id, false)) => Owner::Here,
+            None => of_it
+                .map(|(_, node, _)| Owner::There(*node))
+                .next()
+                .unwrap_or(Owner::Here),
+        };
+        Ok((id, owner))
     }
 
     async fn find_task(&self, task: &TaskRef) -> Result<(TaskId, Owner), ApiError> {
@@ -168,9 +176,13 @@ impl Backend for Cluster {
     }
 
     async fn jobs(&self) -> Result<Answer<JobSummary>, ApiError> {
-        let mut items = self.local.jobs().await?;
+        let here = self.local.jobs().await?;
         let (answers, silent) = self.ask_all::<Vec<JobSummary>>(&PeerRequest::Jobs).await?;
-        items.extend(answers.into_iter().flat_map(|(_, jobs)| jobs));
+        let there = answers
+            .into_iter()
+            .map(|(node, jobs)| (node.to_string(), jobs));
+        let told = std::iter::once((self.me.id.clone(), here)).chain(there);
+        let mut items = best_of(told);
         items.sort_by(|a, b| (b.submitted_at_ms, &b.id).cmp(&(a.submitted_at_ms, &a.id)));
         Ok(Answer { items, silent })
     }
@@ -366,6 +378,24 @@ impl Backend for Cluster {
             .read(move |engine| metrics::text(engine, &net))
             .await
     }
+}
+
+/// Each job once, as whoever acts for it tells it; as long as that one does not answer, as the owner
+/// does that knows of most ends.
+fn best_of(told: impl Iterator<Item = (String, Vec<JobSummary>)>) -> Vec<JobSummary> {
+    let mut best: BTreeMap<String, (bool, JobSummary)> = BTreeMap::new();
+    for (node, jobs) in told {
+        for job in jobs {
+            let acts = job.owner.id == node;
+            let known = best.get(&job.id);
+            let better =
+                known.is_none_or(|(acted, known)| (acts, job.over()) > (*acted, known.over()));
+            if better {
+                best.insert(job.id.clone(), (acts, job));
+            }
+        }
+    }
+    best.into_values().map(|(_, job)| job).collect()
 }
 
 /// The items of a peer's answer in pieces.

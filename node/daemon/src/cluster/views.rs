@@ -84,7 +84,7 @@ pub(crate) fn summary(engine: &Engine, job: &Job) -> JobSummary {
     JobSummary {
         id: job.id.to_string(),
         name: job.spec.name.clone(),
-        owner: node_ref(engine, &engine.gossip().me()),
+        owner: node_ref(engine, &job.actor),
         state: match job.state {
             engine::JobState::Active => JobState::Active,
             engine::JobState::Stopping => JobState::Stopping,
@@ -116,6 +116,7 @@ pub(crate) fn detail(engine: &Engine, job: &Job, tasks: bool) -> JobDetail {
             .iter()
             .map(|owner| node_ref(engine, owner))
             .collect(),
+        copies: engine.copies(job),
         tasks: if tasks { views.collect() } else { Vec::new() },
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn detail() -> JobDetail {
             ..JobRequest::new(["sh", "-c", "exit 0"])
         },
         owners: vec![node_ref()],
+        copies: 1,
         tasks: tasks(),
     }
 }

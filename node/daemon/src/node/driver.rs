@@ -280,7 +280,10 @@ impl Driver {
                 tracing::error!(%reason, "the disk does not take what must be saved; trying again");
                 for effect in effects {
                     match effect {
-                        Effect::Confirm(job) => self.own.push_back(Input::NotDurable(job)),
+                        Effect::Confirm(job) => {
+                            let reason = reason.clone();
+                            self.own.push_back(Input::NotDurable { job, reason });
+                        }
                         Effect::Reply { request, .. } => {
                             let error = CommandError::Storage(reason.clone());
                             self.reply(request, Err(error));

@@ -11,6 +11,7 @@ mod cluster;
 mod crash;
 mod demo;
 mod disk;
+mod failover;
 mod garbage;
 mod leaving;
 mod logs;

@@ -7,6 +7,7 @@ use rand::RngExt;
 use starling_gossip::MemberState;
 use starling_placement::{Fit, MeasuredFit, Need, NodeFacts, Resources, feasible};
 use starling_wire::codec;
+use starling_wire::copies::MAX_OWNERS;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
 
@@ -22,10 +23,11 @@ impl Host {
         owner: NodeId,
         request: u64,
         job: JobId,
-        spec: &Arc<JobSpec>,
+        (spec, owners): (&Arc<JobSpec>, &[NodeId]),
         tasks: Vec<(u32, Epoch)>,
         ctx: &mut Ctx<'_>,
     ) {
+        let owners = &owners[..owners.len().min(MAX_OWNERS)];
         let mut accepted = Vec::new();
         let mut refused = Vec::new();
         self.offered.remove(&owner);
@@ -34,7 +36,7 @@ impl Host {
             match self.decide(owner, task, epoch, spec, ctx) {
                 Ok(known) => {
                     if !known {
-                        self.accept(task, epoch, owner, spec, ctx);
+                        self.accept(task, epoch, owner, (spec, owners), ctx);
                     }
                     accepted.push((index, epoch));
                 }
@@ -80,10 +82,11 @@ impl Host {
             return Err(Refusal::Stale);
         }
         if let Some(held) = self.held.get(&task) {
-            if held.owner == owner && held.epoch == epoch {
+            let owned = held.owner == owner || self.is_owner(owner, task);
+            if owned && held.epoch == epoch {
                 return Ok(true);
             }
-            if held.owner != owner || held.epoch > epoch {
+            if !owned || held.epoch > epoch || self.is_outranked(owner, task, ctx) {
                 return Err(Refusal::Stale);
             }
             // An older copy is still here: it goes first, the new one finds a place elsewhere.
@@ -114,15 +117,21 @@ impl Host {
         task: TaskId,
         epoch: Epoch,
         owner: NodeId,
-        spec: &Arc<JobSpec>,
+        (spec, owners): (&Arc<JobSpec>, &[NodeId]),
         ctx: &mut Ctx<'_>,
     ) {
+        if !self.ties.contains_key(&task.job) {
+            ctx.fx.lazy.push(saved::save_spec(task.job, spec));
+        }
+        let term = u32::try_from(epoch >> 24).unwrap_or(u32::MAX);
+        self.tie(task.job, owners, term, Some(spec));
         let row = HeldRow {
             epoch,
             owner,
             need: spec.need,
             since: ctx.now,
             class: spec.class_name(),
+            owners: owners.to_vec(),
         };
         ctx.fx.lazy.push(saved::save_held(task, &row));
         self.hold(
@@ -167,7 +176,11 @@ impl Host {
         let mut gone = Vec::new();
         for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
             match self.held.get(&task) {
-                Some(held) if held.owner == from && held.epoch <= epoch => {
+                Some(held)
+                    if held.epoch <= epoch
+                        && self.is_owner(from, task)
+                        && !self.is_outranked(from, task, ctx) =>
+                {
                     if held.is_over() {
                         self.unsent.insert((held.owner, task));
                     } else {
@@ -187,7 +200,8 @@ impl Host {
         }
         if !gone.is_empty() {
             let load = self.load_untaken(&ctx.gossip.my_fixed().capacity);
-            ctx.send(from, JobMessage::Reports { items: gone, load });
+            let (items, heir) = (gone, false);
+            ctx.send(from, JobMessage::Reports { items, load, heir });
         }
     }
 

@@ -45,13 +45,13 @@ impl Host {
         self.leaving.is_some()
     }
 
-    /// Whether a leave has just come to its end: all tasks are over and noted, or time is up. True
-    /// once.
-    pub(crate) fn has_left(&mut self, now: Time) -> bool {
+    /// Whether a leave has just come to its end: all tasks are over and noted, and other owners have
+    /// been `told` all, or time is up. True once.
+    pub(crate) fn has_left(&mut self, told: bool, now: Time) -> bool {
         let done = !self.left
             && self
                 .leaving
-                .is_some_and(|deadline| self.held.is_empty() || now >= deadline);
+                .is_some_and(|deadline| (told && self.held.is_empty()) || now >= deadline);
         self.left |= done;
         done
     }

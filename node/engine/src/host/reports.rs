@@ -27,28 +27,32 @@ impl Host {
         let load = self.load_untaken(&ctx.gossip.my_fixed().capacity);
         let mut batch: Vec<Report> = Vec::new();
         let mut batch_owner = None;
-        let send = |owner: Option<NodeId>, items: &mut Vec<Report>, ctx: &mut Ctx<'_>| {
+        let mut batch_heir = false;
+        let send = |owner: Option<NodeId>, heir, items: &mut Vec<Report>, ctx: &mut Ctx<'_>| {
             if let Some(owner) = owner
                 && !items.is_empty()
             {
                 let items = std::mem::take(items);
-                ctx.send(owner, JobMessage::Reports { items, load });
+                ctx.send(owner, JobMessage::Reports { items, load, heir });
             }
         };
         for (owner, task) in std::mem::take(&mut self.unsent) {
             let Some(held) = self.held.get_mut(&task) else {
                 continue;
             };
-            if batch_owner != Some(owner) || batch.len() == MAX_TASKS {
-                send(batch_owner, &mut batch, ctx);
+            let heir = self.orphans.contains(&task.job);
+            let same = batch_owner == Some(owner) && batch_heir == heir;
+            if !same || batch.len() == MAX_TASKS {
+                send(batch_owner, batch_heir, &mut batch, ctx);
                 batch_owner = Some(owner);
+                batch_heir = heir;
             }
             batch.push(report(task, held));
             if !std::mem::replace(&mut held.resending, true) {
                 self.resend.insert((ctx.now + ctx.config.resend, task));
             }
         }
-        send(batch_owner, &mut batch, ctx);
+        send(batch_owner, batch_heir, &mut batch, ctx);
     }
 
     /// Tells waiting owners of room, the longest waiting first; room told to one is not told to the
@@ -133,6 +137,10 @@ impl Host {
 
     /// A report may have been lost: tell it again, unless nobody is there to hear it.
     pub(super) fn report_again(&mut self, task: TaskId, ctx: &mut Ctx<'_>) {
+        let owner = self.held.get(&task).map(|held| held.owner);
+        if owner.is_some_and(|owner| ctx.alive(&owner).is_none()) {
+            self.seek_heir(task, ctx);
+        }
         let Some(held) = self.held.get_mut(&task) else {
             return;
         };
@@ -156,6 +164,10 @@ impl Host {
 
     /// An owner is back, or new: it hears of all that is held for it.
     pub(crate) fn owner_alive(&mut self, owner: NodeId, _ctx: &mut Ctx<'_>) {
+        self.orphans.retain(|job| {
+            let tie = self.ties.get(job);
+            tie.is_some_and(|tie| !tie.owners.contains(&owner))
+        });
         for (task, held) in &mut self.held {
             if held.owner == owner && held.stage != Stage::Starting {
                 held.noted = false;
@@ -171,14 +183,14 @@ impl Host {
         ctx: &mut Ctx<'_>,
     ) {
         for (task, epoch, end) in items.into_iter().take(MAX_TASKS) {
+            if !self.is_owner(from, task) {
+                continue;
+            }
             let Some(held) = self.current(task, epoch) else {
                 continue;
             };
-            if held.owner != from {
-                continue;
-            }
             if !end {
-                held.noted = true;
+                held.noted = held.owner == from;
             } else if held.is_over() {
                 self.forget(task, ctx);
             }
@@ -189,8 +201,9 @@ impl Host {
     pub(super) fn audit(&mut self, from: NodeId, tasks: Vec<(TaskId, Epoch)>, ctx: &mut Ctx<'_>) {
         let mut lost = Vec::new();
         for (task, epoch) in tasks.into_iter().take(MAX_TASKS) {
+            let owned = self.is_owner(from, task);
             match self.current(task, epoch) {
-                Some(held) if held.owner == from => {
+                Some(_) if owned => {
                     self.unsent.insert((from, task));
                 }
                 Some(_) => {}
@@ -206,7 +219,8 @@ impl Host {
         }
         if !lost.is_empty() {
             let load = self.load_untaken(&ctx.gossip.my_fixed().capacity);
-            ctx.send(from, JobMessage::Reports { items: lost, load });
+            let (items, heir) = (lost, false);
+            ctx.send(from, JobMessage::Reports { items, load, heir });
         }
     }
 }

@@ -45,6 +45,7 @@ impl Owner {
                 task.epoch = epoch;
                 task.node = Some(node);
                 task.outcome = None;
+                task.seen = false;
                 task.started = None;
                 task.decision = decision.map(Arc::clone).or_else(|| task.decision.take());
             }
@@ -80,6 +81,7 @@ impl Owner {
         self.timers
             .insert((ctx.now + ctx.config.resend, Timer::Claim(request)));
         let (spec, tasks) = (Arc::clone(&job.spec), claim.tasks.clone());
+        let owners = job.owners.clone();
         ctx.send(
             claim.node,
             JobMessage::Claim {
@@ -87,6 +89,7 @@ impl Owner {
                 job: claim.job,
                 spec,
                 tasks,
+                owners,
             },
         );
     }

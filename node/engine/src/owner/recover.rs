@@ -1,69 +1,59 @@
 //! Taking jobs up again after a restart, and comparing notes with hosts ever after.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use starling_wire::jobs::{JobMessage, MAX_TASKS};
 use starling_wire::{Epoch, JobId, NodeId, TaskId};
 
-use super::{Owner, Timer, tie};
+use super::follow::kept_until;
+use super::{Owner, Timer};
 use crate::engine::Ctx;
-use crate::job::{Job, JobState, TaskState};
-use crate::saved;
+use crate::job::{Job, TaskState};
+
+/// With each so manieth audit, whoever acts for a job is asked whether it still does.
+const ASK: u32 = 6;
 
 impl Owner {
     /// Takes up the jobs that an earlier life of this node owned. Tasks that had a place keep it
-    /// until their node denies it or is gone; nothing is placed before the hosts had time to report
-    /// what they run.
+    /// until their node denies it or is gone; nothing is placed before hosts and other owners had
+    /// time to report.
     pub(crate) fn take_up(&mut self, jobs: BTreeMap<JobId, Job>, ctx: &mut Ctx<'_>) {
+        let mut open = false;
+        let ids: Vec<JobId> = jobs.keys().copied().collect();
         self.jobs = jobs;
-        let mut open = Vec::new();
-        for job in self.jobs.values_mut() {
-            if job.state.is_over() {
-                let kept = job.finished.unwrap_or(ctx.now) + ctx.config.retention;
-                self.timers.insert((kept, Timer::Retention(job.id)));
-                continue;
-            }
-            job.term = job.term.saturating_add(1);
-            ctx.fx.saves.push(saved::save_job(job));
-            if job.state == JobState::Stopping {
-                for task in &mut job.tasks {
-                    task.halting = !task.state.is_over();
-                }
-            }
-            self.open_tasks += job.counts.open() as usize;
-            open.push(job.id);
-        }
-        if open.is_empty() {
-            return;
-        }
-        for id in &open {
-            let Some(job) = self.jobs.get(id) else {
+        for id in ids {
+            let Some(job) = self.jobs.get(&id).cloned() else {
                 continue;
             };
-            for (index, task) in (0..).zip(&job.tasks) {
-                if matches!(task.state, TaskState::Starting | TaskState::Running)
-                    && let Some(node) = task.node
-                {
-                    let id = job.task_id(index);
-                    tie(&mut self.at, &mut self.ties_changed, node, id);
+            self.link_owners(&job, ctx.me);
+            let acts = job.actor == ctx.me;
+            if job.state.is_over() {
+                self.timers
+                    .insert((kept_until(&job, ctx), Timer::Retention(id)));
+                if acts && !job.settled {
+                    for owner in job.owners.iter().filter(|owner| **owner != ctx.me) {
+                        self.copies.all(*owner, &job, true);
+                    }
                 }
+                continue;
             }
-            if job.tasks.iter().any(|task| task.halting) {
-                self.halt_soon(*id, Duration::ZERO, ctx);
+            open = true;
+            if acts && let Some(job) = self.jobs.get_mut(&id) {
+                job.begin_term(ctx.me, 0);
+                self.act_for(id, ctx.config.recovery, ctx);
             }
         }
-        self.timers
-            .insert((ctx.now + ctx.config.recovery, Timer::Recovered));
-        self.ensure_audit(ctx);
-        self.audit(ctx.me, ctx);
-        for id in open {
-            self.finish_if_over(id, ctx);
+        self.looked_around = !open;
+        if open {
+            self.timers
+                .insert((ctx.now + ctx.config.recovery, Timer::Recovered));
+            self.ensure_audit(ctx);
+            self.audit(ctx.me, ctx);
         }
     }
 
-    /// The hosts had time to report: what still has no place is placed, and what is on a node that
-    /// nobody sees is placed anew.
+    /// The hosts had time to report: what is on a node that nobody sees is placed anew, and jobs
+    /// whose actor nobody sees are taken over.
     pub(super) fn recovered(&mut self, ctx: &mut Ctx<'_>) {
         let nodes: Vec<NodeId> = self.at.keys().copied().collect();
         for node in nodes {
@@ -71,25 +61,24 @@ impl Owner {
                 self.node_gone(node, ctx);
             }
         }
-        let pending: Vec<TaskId> = self
-            .jobs
-            .values()
-            .filter(|job| job.state == JobState::Active)
-            .flat_map(|job| {
-                (0..)
-                    .zip(&job.tasks)
-                    .filter(|(_, task)| task.state == TaskState::Pending)
-                    .map(|(index, _)| job.task_id(index))
-            })
-            .collect();
-        for id in pending {
-            self.ready(id);
+        self.looked_around = true;
+        self.look_after_copies(false, ctx);
+    }
+
+    /// A task that was to be stopped when its job was taken up runs nowhere.
+    pub(super) fn stopped_unseen(&mut self, id: TaskId, ctx: &mut Ctx<'_>) {
+        let task = self.jobs.get(&id.job).and_then(|job| job.task(id.index));
+        if self.is_acting(id.job, ctx.me)
+            && task.is_some_and(|task| task.halting && task.state == TaskState::Pending)
+        {
+            self.settle(id, TaskState::Stopped, None, ctx);
         }
     }
 
     /// A node is there, for the first time or again: compare notes with it.
     pub(crate) fn node_alive(&mut self, node: NodeId, ctx: &mut Ctx<'_>) {
         self.audit(node, ctx);
+        self.owner_alive(node, ctx);
     }
 
     pub(super) fn audit_all(&mut self, ctx: &mut Ctx<'_>) {
@@ -102,8 +91,10 @@ impl Owner {
                 self.node_gone(node, ctx);
             }
         }
+        self.audits = self.audits.wrapping_add(1);
+        self.look_after_copies(self.audits.is_multiple_of(ASK), ctx);
         self.auditing = false;
-        if self.open_tasks > 0 {
+        if self.open_tasks > 0 || !self.by_peer.is_empty() {
             self.ensure_audit(ctx);
         }
     }
@@ -140,24 +131,6 @@ impl Owner {
             .collect();
         for chunk in held.chunks(MAX_TASKS) {
             ctx.send(node, JobMessage::Audit(chunk.to_vec()));
-        }
-    }
-
-    /// A job of which a crash left only the last word unsaid.
-    fn finish_if_over(&mut self, id: JobId, ctx: &mut Ctx<'_>) {
-        let Some(job) = self.jobs.get(&id) else {
-            return;
-        };
-        if job.state != JobState::Stopping {
-            return;
-        }
-        let pending: Vec<TaskId> = (0..)
-            .zip(&job.tasks)
-            .filter(|(_, task)| task.state == TaskState::Pending)
-            .map(|(index, _)| job.task_id(index))
-            .collect();
-        for task in pending {
-            self.settle(task, TaskState::Stopped, None, ctx);
         }
     }
 }

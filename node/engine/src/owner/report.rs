@@ -1,5 +1,6 @@
 //! What comes back: answers to claims, reports of hosts, and the loss of a node.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -8,7 +9,7 @@ use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, NodeId, Outcome, Restart, TaskId};
 
 use super::{Owner, Timer, tie};
-use crate::effect::{Effect, Event, EventKind};
+use crate::effect::{Event, EventKind};
 use crate::engine::Ctx;
 use crate::job::{JobState, TaskState, bounded};
 use crate::saved;
@@ -26,6 +27,8 @@ enum Note {
     Noted(bool),
     /// Stop it, and this much is noted.
     Halt,
+    /// Nothing yet: another owner is to have it on disk first, or it is for another to say.
+    Wait,
 }
 
 /// A host's answer to a claim.
@@ -143,15 +146,48 @@ impl Owner {
     }
 
     /// A host reports.
-    pub(super) fn reports(&mut self, from: NodeId, items: Vec<Report>, ctx: &mut Ctx<'_>) {
+    pub(super) fn reports(
+        &mut self,
+        from: NodeId,
+        items: Vec<Report>,
+        heir: bool,
+        ctx: &mut Ctx<'_>,
+    ) {
         let mut noted = Vec::new();
         let mut halts = Vec::new();
+        let mut astray = BTreeSet::new();
         for report in items.into_iter().take(MAX_TASKS) {
             let (task, epoch) = (report.task, report.epoch);
+            match self.jobs.get(&task.job) {
+                // Whoever had the job is gone: another owner may have to tell of it first.
+                None if heir => continue,
+                // What is over is over, whoever acts.
+                Some(job)
+                    if job.actor != ctx.me
+                        && job
+                            .task(task.index)
+                            .is_none_or(|task| !task.state.is_over()) =>
+                {
+                    astray.insert(task.job);
+                    continue;
+                }
+                _ => {}
+            }
             match self.report(from, report, ctx) {
                 Note::Noted(end) => noted.push((task, epoch, end)),
                 Note::Halt => halts.push((task, epoch)),
+                Note::Wait => {}
             }
+        }
+        for id in &astray {
+            self.watch_actor(*id, ctx);
+        }
+        astray.retain(|id| {
+            let job = self.jobs.get(id);
+            job.is_some_and(|job| job.actor != ctx.me && ctx.alive(&job.actor).is_some())
+        });
+        if !astray.is_empty() {
+            self.redirect(from, &astray, ctx);
         }
         if !noted.is_empty() {
             ctx.send_after(from, JobMessage::Noted(noted));
@@ -172,21 +208,35 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&id.job) else {
             return unwanted;
         };
+        if ends && job.resumes.is_some() && !job.awaiting.is_empty() {
+            // Another owner may know of an end that came before, and was told.
+            return Note::Wait;
+        }
         // This life knows what it placed; what an earlier one placed it may have forgotten.
         let forgotten = job.is_earlier(epoch);
         let Some(task) = job.task_mut(id.index) else {
             return unwanted;
         };
-        if task.state.is_over() || epoch < task.epoch {
+        let here = task.epoch == epoch && task.node == Some(from);
+        if task.state.is_over() {
+            let waits = self.uncommitted.get(&id.job);
+            if here && waits.is_some_and(|tasks| tasks.contains(&id.index)) {
+                return Note::Wait;
+            }
             return unwanted;
         }
-        let here = task.epoch == epoch && task.node == Some(from);
-        let known = here || (epoch > task.epoch && forgotten);
+        if epoch < task.epoch {
+            return unwanted;
+        }
+        // Of two copies, one on each side of a partition, the one that was seen here goes on.
+        let rival = !ends && task.state == TaskState::Running && task.seen;
+        let known = here || (epoch > task.epoch && forgotten && !rival);
         if !known {
             return unwanted;
         }
         match phase {
             Phase::Running if here && task.state != TaskState::Pending => {
+                task.seen = true;
                 if task.state == TaskState::Starting {
                     task.started = Some(ctx.now);
                     job.set_state(id.index, TaskState::Running);
@@ -208,6 +258,10 @@ impl Owner {
                     self.take_over(from, id, epoch, ctx);
                     let ran = Duration::from_micros(ran_us);
                     self.end(id, from, bounded(outcome), ran, ctx);
+                    let waits = self.uncommitted.get(&id.job);
+                    if waits.is_some_and(|tasks| tasks.contains(&id.index)) {
+                        return Note::Wait;
+                    }
                 }
                 Note::Noted(true)
             }
@@ -230,6 +284,7 @@ impl Owner {
             return;
         };
         task.started.get_or_insert(ctx.now);
+        task.seen = true;
         ctx.fx.lazy.push(saved::save_task(id, task));
         let halting = task.halting;
         tie(&mut self.at, &mut self.ties_changed, from, id);
@@ -324,6 +379,7 @@ impl Owner {
                 pause.as_millis()
             );
             tell(ctx, EventKind::TaskRetried, id, Some(from), detail);
+            self.copy_state(id, ctx.me);
             self.unsettle(id, pause, ctx);
         } else {
             self.settle(id, state, Some(outcome), ctx);
@@ -356,24 +412,10 @@ impl Owner {
         let Some(task) = job.task_mut(id.index) else {
             return;
         };
-        let detail = outcome
-            .as_ref()
-            .map_or_else(|| "stopped".to_owned(), ToString::to_string);
         task.outcome = outcome;
         task.ended = Some(ctx.now);
         let node = task.node;
         ctx.fx.saves.push(saved::save_task(id, task));
-        // Told when it is on record, so that a crash cannot make it be told twice.
-        let (job_id, task_id) = (Some(id.job), Some(id));
-        let kind = EventKind::TaskEnded;
-        let ended = Event {
-            kind,
-            job: job_id,
-            task: task_id,
-            node,
-            detail,
-        };
-        ctx.fx.after.push(Effect::Event(ended));
         self.open_tasks = self.open_tasks.saturating_sub(1);
         if job.counts.open() == 0 {
             job.state = match job.state {
@@ -383,21 +425,17 @@ impl Owner {
             job.finished = Some(ctx.now);
             job.waits = None;
             ctx.fx.saves.push(saved::save_job(job));
-            let counts = job.counts;
-            let detail = format!(
-                "{} succeeded, {} failed, {} stopped",
-                counts.succeeded, counts.failed, counts.stopped
-            );
             self.timers
                 .insert((ctx.now + ctx.config.retention, Timer::Retention(id.job)));
-            let (kind, job) = (EventKind::JobFinished, Some(id.job));
-            ctx.fx.after.push(Effect::Event(Event {
-                kind,
-                job,
-                task: None,
-                node: None,
-                detail,
-            }));
+        }
+        self.copy_state(id, ctx.me);
+        // Told when it is on record, here and with another owner, so that a crash cannot make it be
+        // told twice.
+        if self.has_company(id.job, ctx) {
+            self.uncommitted.entry(id.job).or_default().insert(id.index);
+        } else {
+            self.tell_end(id, ctx);
+            self.tell_finished(id.job, ctx);
         }
         if let Some(placing) = self.placing.get_mut(&key) {
             placing.ready.remove(&id.index);
@@ -406,6 +444,18 @@ impl Owner {
             }
         }
         self.unplace(node, id);
+    }
+
+    /// The other owners of a job may lack what is known of a task.
+    pub(super) fn copy_state(&mut self, id: TaskId, me: NodeId) {
+        let Some(job) = self.jobs.get(&id.job) else {
+            return;
+        };
+        for owner in &job.owners {
+            if *owner != me {
+                self.copies.state(*owner, id.job, Some(id.index));
+            }
+        }
     }
 
     /// A task lost its place: it is pending again, and placed anew after `pause`.

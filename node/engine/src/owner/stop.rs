@@ -25,12 +25,20 @@ impl Owner {
             Target::Task(task) => (task.job, vec![self.stoppable_task(task)?]),
         };
         let stopping = u32::try_from(indices.len()).unwrap_or(u32::MAX);
+        if !self.is_acting(id, ctx.me) {
+            self.pass_stop(id, target, &indices, ctx);
+            return Ok(Reply::Stopping(stopping));
+        }
         if matches!(target, Target::Job(_)) {
             let Some(job) = self.jobs.get_mut(&id) else {
                 return Err(CommandError::UnknownJob(id));
             };
             job.state = JobState::Stopping;
             ctx.fx.saves.push(saved::save_job(job));
+            let others = job.owners.iter().filter(|owner| **owner != ctx.me);
+            for other in others {
+                self.copies.state(*other, id, None);
+            }
             let detail = format!("{stopping} tasks");
             let kind = EventKind::JobStopping;
             ctx.event(Event {
@@ -54,6 +62,7 @@ impl Owner {
             } else if let Target::Task(task_id) = target {
                 ctx.fx.saves.push(saved::save_task(task_id, task));
                 let (node, epoch) = (task.node, task.epoch);
+                self.copy_state(task_id, ctx.me);
                 if let Some(node) = node {
                     ctx.send(node, JobMessage::Halt(vec![(task_id, epoch)]));
                 }
@@ -64,6 +73,36 @@ impl Owner {
             self.halt_again(id, ctx);
         }
         Ok(Reply::Stopping(stopping))
+    }
+
+    /// Another owner acts: it hears that the job, or a task of it, is to be stopped.
+    fn pass_stop(&mut self, id: JobId, target: Target, indices: &[u32], ctx: &mut Ctx<'_>) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let whole = matches!(target, Target::Job(_));
+        if whole {
+            job.state = JobState::Stopping;
+            ctx.fx.saves.push(saved::save_job(job));
+        }
+        let others: Vec<NodeId> = job.owners.iter().chain([&job.actor]).copied().collect();
+        let mut asked = None;
+        for index in indices.iter().filter(|_| !whole) {
+            asked = Some(*index);
+            if let Some(task) = job.task_mut(*index) {
+                task.halting = true;
+                let task_id = TaskId {
+                    job: id,
+                    index: *index,
+                };
+                ctx.fx.saves.push(saved::save_task(task_id, task));
+            }
+        }
+        for other in others {
+            if other != ctx.me {
+                self.copies.state(other, id, asked);
+            }
+        }
     }
 
     fn stoppable_job(&self, id: JobId) -> Result<Vec<u32>, CommandError> {
