@@ -312,3 +312,18 @@ fn every_job_ends_though_a_machine_burns_down() {
 fn every_end_is_told_once_though_a_machine_burns_down() {
     seeds().for_each(|seed| run(seed, Weather::Clear));
 }
+
+/// Seeds that found a bug once, by what it was.
+#[test]
+fn what_was_once_wrong_stays_right() {
+    // A node that was second in order and acted was told to answer to one that came after it.
+    run(2, Weather::Lethal);
+    // The first owner in order had every end, so nobody told the last what it lacked.
+    run(5, Weather::Lethal);
+    // A result was on two disks and the word of that lost; no owner that was left would say it again.
+    run(147, Weather::Lethal);
+    // A task that had been run again meanwhile ended a second time, when its old host came back.
+    run(8, Weather::Clear);
+    // A node that no longer acted told a job's end when the one that did had told it and died.
+    run(55, Weather::Clear);
+}

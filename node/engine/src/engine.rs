@@ -361,6 +361,9 @@ impl Engine {
         if !self.unlinked.is_empty() {
             self.dial_unlinked(now, fx);
         }
+        if !self.host.is_leaving() {
+            return;
+        }
         let (owner, host, ctx) = self.split(now, fx);
         let told = owner.has_told(&ctx);
         if host.has_left(told, now) {

@@ -247,8 +247,9 @@ impl Owner {
             }
             let is_owner = job.owners.contains(&from);
             if is_owner {
-                self.commit(id, &news.tasks, ctx);
+                // Whoever submitted it hears that it is taken before anybody hears that it is over.
                 self.acknowledge(id, ctx);
+                self.commit(id, &news.tasks, ctx);
             }
             self.settle_job(id, ctx);
             self.forget_foreign(id, ctx);

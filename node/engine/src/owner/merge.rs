@@ -196,7 +196,7 @@ impl Owner {
             self.timers.insert((until, Timer::Retention(id)));
         }
         if acts && (stops || over || !changed.is_empty()) {
-            let others: Vec<NodeId> = job.owners.iter().copied().collect();
+            let others = job.owners.clone();
             for other in others {
                 if other != ctx.me && other != from {
                     self.copies.state(other, id, None);
