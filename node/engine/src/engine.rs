@@ -302,7 +302,7 @@ impl Engine {
             Command::Submit(_) | Command::Drain { .. } if host.is_leaving() => {
                 Err(CommandError::Leaving)
             }
-            Command::Submit(spec) => owner.submit(spec, &mut ctx),
+            Command::Submit(spec) => owner.submit(*spec, &mut ctx),
             Command::Stop(target) => owner.stop(target, &mut ctx),
             Command::Drain { on, deadline } => {
                 host.drain(on, deadline, &mut ctx);
