@@ -199,7 +199,7 @@ fn of_two_copies_found_after_a_restart_one_ends() {
         let mut spec = spec(1, 600_000, 500);
         spec.constraints
             .push(format!("name!={name}").parse().unwrap());
-        let request = world.command(owner, Command::Submit(spec));
+        let request = world.command(owner, Command::Submit(Box::new(spec)));
         assert!(world.run_until(8 * SECOND, |w| w.replies.contains_key(&request)));
         let job = world.engine(owner).unwrap().jobs().next().unwrap().id;
         let placed = |w: &World| w.job(owner, job).unwrap().counts.running == 1;

@@ -333,7 +333,7 @@ impl Engine {
             Command::Submit(_) | Command::Drain { .. } if host.is_leaving() => {
                 Err(CommandError::Leaving)
             }
-            Command::Submit(spec) => match owner.submit(request, spec, &mut ctx) {
+            Command::Submit(spec) => match owner.submit(request, *spec, &mut ctx) {
                 // The answer follows when enough owners have it on disk.
                 Ok(()) => return self.load_changed(now, fx),
                 Err(error) => Err(error),

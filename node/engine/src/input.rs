@@ -117,7 +117,7 @@ pub struct HeldTask {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Take a job.
-    Submit(JobSpec),
+    Submit(Box<JobSpec>),
     /// Stop a job or one task of it; this node must own it.
     Stop(Target),
     /// Take no new tasks, or take them again.

@@ -94,7 +94,7 @@ impl World {
         let Some(spec) = self.spec_of(job) else {
             return;
         };
-        let command = Command::Submit(spec);
+        let command = Command::Submit(Box::new(spec));
         let input = Input::Command { request, command };
         self.push(self.now, at, What::Input(input));
         let todo = Todo::Acknowledged {

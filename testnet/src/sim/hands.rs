@@ -67,7 +67,7 @@ impl World {
 
     /// Submits a job and runs until it is acknowledged.
     pub fn submit(&mut self, node: NodeId, spec: JobSpec) -> Result<JobId, CommandError> {
-        let request = self.command(node, Command::Submit(spec));
+        let request = self.command(node, Command::Submit(Box::new(spec)));
         self.run_until(Duration::from_secs(1), |world| {
             world.replies.contains_key(&request)
         });

@@ -163,7 +163,7 @@ const fn can_answer(state: MemberState) -> bool {
 impl Backend for Cluster {
     async fn submit(&self, spec: JobSpec) -> Result<Submitted, ApiError> {
         let tasks = spec.count;
-        match self.local.command(Command::Submit(spec)).await? {
+        match self.local.command(Command::Submit(Box::new(spec))).await? {
             Reply::Submitted { job, copies } => Ok(Submitted {
                 job: job.to_string(),
                 tasks,
