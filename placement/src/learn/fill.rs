@@ -8,6 +8,8 @@ use super::matrix::Matrix;
 
 /// Rounds of expectation maximisation: the shrinkage makes more of them needless.
 const ROUNDS: usize = 3;
+/// Rows times the cube of columns from which one round must do.
+const MUCH: f64 = 1e9;
 /// How far the covariance is drawn to its diagonal meanwhile.
 const SHRINK: f64 = 0.3;
 /// The measurement noise assumed meanwhile, in mean residual variances.
@@ -69,7 +71,9 @@ pub(super) fn fill(matrix: &Matrix, floor: &Floor, levels: bool) -> Filled {
         return Filled { rows, unsure, mean };
     }
     let mut cover = shrunk(&rows, &unsure, noise);
-    for _ in 0..ROUNDS {
+    let work = n as f64 * (width * width) as f64 * width as f64;
+    let rounds = if work > MUCH { 1 } else { ROUNDS };
+    for _ in 0..rounds {
         unsure.fill(0.0);
         for row in 0..n {
             let seen: Vec<(usize, f64)> = matrix.row(row).map(|(c, log, _)| (c, log)).collect();

@@ -89,11 +89,6 @@ impl Floor {
                 0.25
             };
         }
-        let residual = squares
-            .iter()
-            .zip(&per_column)
-            .map(|(sum, n)| (sum + 3.0 * left) / (n + 3.0))
-            .collect();
         let known: Vec<f64> = (0..rows)
             .filter(|row| per_row[*row] > 0.0)
             .map(|row| levels[row])
@@ -108,6 +103,15 @@ impl Floor {
         } else {
             0.25
         };
+        let residual = squares
+            .iter()
+            .zip(&per_column)
+            .map(|(sum, n)| match *n {
+                // Nothing is known of the column's effect.
+                0.0 => left + effect_variance,
+                n => (sum + 3.0 * left) / (n + 3.0) + left / n,
+            })
+            .collect();
         Self {
             mean,
             levels,

@@ -45,7 +45,7 @@ impl Effort {
     };
     /// For a study: seconds are no matter.
     pub const STUDY: Self = Self {
-        reference: 400,
+        reference: 256,
         trials: 400,
         parts: 12,
     };

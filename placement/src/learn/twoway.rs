@@ -176,7 +176,11 @@ impl Prediction {
         let by_row = self.deviation * self.deviation;
         let rows = column_known * column_known / by_row.max(1e-12);
         let columns = row_known * row_known / by_column.variance.max(1e-12);
-        let share = columns / (rows + columns);
+        let share = if row_known > MUCH * column_known {
+            1.0
+        } else {
+            columns / (rows + columns)
+        };
         if !share.is_finite() {
             return;
         }
@@ -187,12 +191,12 @@ impl Prediction {
             (1.0 - share) * (by_row + off * off) + share * (by_column.variance + far * far);
         self.mean = mean;
         self.deviation = libm::sqrt(variance);
-        self.origin = if column_known * MUCH > row_known {
+        self.origin = if share < 1.0 {
             Origin::Both
         } else {
             Origin::Column
         };
-        if share > 0.5 && self.origin == Origin::Column {
+        if self.origin == Origin::Column {
             self.neighbours.clear();
         }
     }
