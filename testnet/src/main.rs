@@ -28,6 +28,8 @@ enum Command {
     Sim(commands::simulate::Args),
     /// Compare the queueing model with what is known from elsewhere
     Validate(commands::validate::Args),
+    /// Predict times and speeds from a few measurements, and judge the predictions
+    Learn(commands::learn::Args),
     /// Make a failing scenario smaller while it still fails
     Shrink(commands::shrink::Args),
     /// Measure speed and size of real daemons on this machine, or the placement rule in virtual time
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Sim(args) => commands::simulate::main(&args),
         Command::Validate(args) => commands::validate::main(&args),
+        Command::Learn(args) => commands::learn::main(&args),
         Command::Shrink(args) => commands::shrink::main(&args),
         Command::Bench(args) => bench::main(args),
     }

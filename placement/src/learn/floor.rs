@@ -1,0 +1,150 @@
+//! The floor: class + column, with ridge.
+
+use super::matrix::Matrix;
+use super::model::{Estimate, Seen};
+
+/// Ridge on a class's level, in measurements.
+const ROW_RIDGE: f64 = 1e-3;
+/// Ridge on a column's effect, in measurements.
+const COLUMN_RIDGE: f64 = 0.5;
+/// Rounds of alternating least squares.
+const ROUNDS: usize = 25;
+
+/// The additive model of a matrix, fitted by alternating ridge regressions.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Floor {
+    /// The mean of all cells.
+    pub(super) mean: f64,
+    /// What each class adds.
+    pub(super) levels: Vec<f64>,
+    /// What each column adds.
+    pub(super) effects: Vec<f64>,
+    /// The variance of the classes' levels.
+    pub(super) level_variance: f64,
+    /// The variance of the columns' effects.
+    effect_variance: f64,
+    /// What is left, per column.
+    residual: Vec<f64>,
+    /// What is left, over all.
+    pub(super) variance: f64,
+}
+
+fn variance(values: &[f64]) -> f64 {
+    #[allow(clippy::cast_precision_loss)]
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n
+}
+
+impl Floor {
+    /// Fits the model; without a cell it predicts a factor of about e either way of 1.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn fit(matrix: &Matrix) -> Self {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        let cells: Vec<(usize, usize, f64)> = (0..rows)
+            .flat_map(|row| {
+                matrix
+                    .row(row)
+                    .map(move |(column, log, _)| (row, column, log))
+            })
+            .collect();
+        let mean = cells.iter().map(|c| c.2).sum::<f64>() / cells.len().max(1) as f64;
+        let mut levels = vec![0.0; rows];
+        let mut effects = vec![0.0; columns];
+        let mut per_row = vec![0.0; rows];
+        let mut per_column = vec![0.0; columns];
+        for (row, column, _) in &cells {
+            per_row[*row] += 1.0;
+            per_column[*column] += 1.0;
+        }
+        for _ in 0..ROUNDS {
+            let mut sums = vec![0.0; rows];
+            for (row, column, log) in &cells {
+                sums[*row] += log - mean - effects[*column];
+            }
+            for row in 0..rows {
+                levels[row] = sums[row] / (per_row[row] + ROW_RIDGE);
+            }
+            let mut sums = vec![0.0; columns];
+            for (row, column, log) in &cells {
+                sums[*column] += log - mean - levels[*row];
+            }
+            for column in 0..columns {
+                effects[column] = sums[column] / (per_column[column] + COLUMN_RIDGE);
+            }
+        }
+        let mut squares = vec![0.0; columns];
+        for (row, column, log) in &cells {
+            let left = log - mean - levels[*row] - effects[*column];
+            squares[*column] += left * left;
+        }
+        let measured = per_row.iter().filter(|n| **n > 0.0).count();
+        let free = (cells.len() as f64 - measured as f64).max(1.0);
+        // Two cells or fewer per class say nothing of what is left.
+        let mut left = squares.iter().sum::<f64>() / free;
+        if !left.is_finite() || left <= 1e-10 {
+            left = if cells.len() > measured + columns {
+                1e-10
+            } else {
+                0.25
+            };
+        }
+        let known: Vec<f64> = (0..rows)
+            .filter(|row| per_row[*row] > 0.0)
+            .map(|row| levels[row])
+            .collect();
+        let level_variance = if known.len() > 1 {
+            variance(&known)
+        } else {
+            1.0
+        };
+        let effect_variance = if columns > 1 {
+            variance(&effects)
+        } else {
+            0.25
+        };
+        let residual = squares
+            .iter()
+            .zip(&per_column)
+            .map(|(sum, n)| match *n {
+                // Nothing is known of the column's effect.
+                0.0 => left + effect_variance,
+                n => (sum + 3.0 * left) / (n + 3.0) + left / n,
+            })
+            .collect();
+        Self {
+            mean,
+            levels,
+            effects,
+            level_variance,
+            effect_variance,
+            residual,
+            variance: left,
+        }
+    }
+
+    /// A column's mean over classes of average level, and whether any class was measured there.
+    pub(super) fn column(&self, column: usize) -> f64 {
+        self.mean + self.effects.get(column).copied().unwrap_or(0.0)
+    }
+
+    /// What the model predicts of a class with these cells.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn predict(&self, seen: &[Seen], want: &[usize]) -> Vec<Estimate> {
+        let n = seen.len() as f64;
+        let sum: f64 = seen.iter().map(|s| s.log - self.column(s.column)).sum();
+        let level = sum / (n + ROW_RIDGE);
+        // The level's own uncertainty: shared by all columns.
+        let unsure = self.level_variance / (1.0 + n * self.level_variance / self.variance);
+        want.iter()
+            .map(|column| {
+                let own = self.residual.get(*column).copied();
+                let own = own.unwrap_or(self.variance + self.effect_variance);
+                Estimate {
+                    mean: self.column(*column) + level,
+                    variance: own + unsure,
+                }
+            })
+            .collect()
+    }
+}
