@@ -105,7 +105,7 @@ impl Run {
             && self.world.machines[&node].paused <= self.world.now()
         {
             let spec = spec(&mut self.rng);
-            let request = self.world.command(node, Command::Submit(spec));
+            let request = self.world.command(node, Command::Submit(Box::new(spec)));
             self.taken.push((request, node));
         }
     }

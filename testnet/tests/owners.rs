@@ -58,7 +58,7 @@ fn running(world: &World, id: JobId) -> u32 {
 fn an_acknowledgement_says_how_many_copies_there_are() {
     for (nodes, owners, enough) in [(1, 1, 1), (2, 2, 2), (3, 3, 2), (6, 3, 2)] {
         let (mut world, all) = formed(nodes as u64, nodes);
-        let request = world.command(all[0], Command::Submit(spec(3, 100, 100)));
+        let request = world.command(all[0], Command::Submit(Box::new(spec(3, 100, 100))));
         assert!(world.run_until(SECOND, |w| w.replies.contains_key(&request)));
         let Some(Ok(Reply::Submitted { job, copies })) = world.replies.get(&request).cloned()
         else {
@@ -90,7 +90,7 @@ fn a_submit_does_not_wait_for_owners_that_are_dead_and_not_known_to_be() {
     for owner in &owners[1..] {
         world.pause(*owner, 60 * SECOND);
     }
-    let request = world.command(nodes[0], Command::Submit(spec(1, 100, 100)));
+    let request = world.command(nodes[0], Command::Submit(Box::new(spec(1, 100, 100))));
     assert!(world.run_until(SECOND, |w| w.replies.contains_key(&request)));
     let reply = world.replies[&request].clone();
     assert!(

@@ -61,6 +61,25 @@ impl Learned {
         self.refused
     }
 
+    /// A task of a class ran so long on a platform. What is absurd or stands alone is refused.
+    pub fn observe(&mut self, class: ClassId, platform: &str, ran: Duration) {
+        if self
+            .table
+            .observe(class, platform, ran.as_secs_f64())
+            .is_err()
+        {
+            self.refused += 1;
+            return;
+        }
+        self.seen += 1;
+        self.expected.insert(class, OnceLock::new());
+        if self.expected.len() > 2 * self.table.len() {
+            let known: std::collections::BTreeSet<ClassId> = self.table.classes().collect();
+            self.expected.retain(|class, _| known.contains(class));
+        }
+        self.refit_if_due();
+    }
+
     /// A class ran beside another at this share of its speed alone. What is not above 0 and finite
     /// is refused; above 2 it is no share of a speed alone.
     pub fn observe_pair(&mut self, class: ClassId, beside: ClassId, kept: f64) {
@@ -208,23 +227,5 @@ impl Classes for Learned {
         let column = self.table.column(platform);
         let speed = column.and_then(|column| self.platforms.get(column).copied());
         speed.unwrap_or(1.0)
-    }
-
-    fn observe(&mut self, class: ClassId, platform: &str, ran: Duration) {
-        if self
-            .table
-            .observe(class, platform, ran.as_secs_f64())
-            .is_err()
-        {
-            self.refused += 1;
-            return;
-        }
-        self.seen += 1;
-        self.expected.insert(class, OnceLock::new());
-        if self.expected.len() > 2 * self.table.len() {
-            let known: std::collections::BTreeSet<ClassId> = self.table.classes().collect();
-            self.expected.retain(|class, _| known.contains(class));
-        }
-        self.refit_if_due();
     }
 }
