@@ -51,19 +51,41 @@ impl Effort {
     };
 }
 
-/// The share of the floor in every prediction, by how many cells are known: a class need not
-/// resemble the reference.
-#[allow(clippy::cast_precision_loss)]
-fn caution(cells: usize) -> f64 {
-    let cells = cells.max(1) as f64;
-    0.1 + 0.4 / (cells * cells)
+/// The share of the floor in a prediction, by how many cells are known: a class need not resemble
+/// the reference.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caution([f64; 4]);
+
+impl Default for Caution {
+    fn default() -> Self {
+        Self([0.5, 0.2, 0.1, 0.1])
+    }
 }
 
-/// A prediction with its share of the floor.
-pub(super) fn blend(estimate: Estimate, floor: Estimate, cells: usize) -> Estimate {
-    let share = caution(cells);
-    let two = [(1.0 - share, estimate), (share, floor)];
-    mixture(two.into_iter())
+impl Caution {
+    const fn place(cells: usize) -> usize {
+        match cells {
+            0 | 1 => 0,
+            2 => 1,
+            3 | 4 => 2,
+            _ => 3,
+        }
+    }
+
+    /// Sets it for so many cells.
+    pub(super) const fn set(&mut self, cells: usize, share: f64) {
+        self.0[Self::place(cells)] = share;
+    }
+
+    /// The share for so many cells, 0 to 1.
+    pub(super) const fn share(self, cells: usize) -> f64 {
+        self.0[Self::place(cells)]
+    }
+}
+
+/// A prediction with a share of the floor.
+pub(super) fn blend(estimate: Estimate, floor: Estimate, share: f64) -> Estimate {
+    mixture([(1.0 - share, estimate), (share, floor)].into_iter())
 }
 
 fn mixture(parts: impl Iterator<Item = (f64, Estimate)> + Clone) -> Estimate {
@@ -94,6 +116,8 @@ pub struct Model {
     /// A column's place among those inferred together.
     places: Vec<Option<usize>>,
     parts: Vec<Part>,
+    /// How much the floor counts.
+    caution: Caution,
     /// By how much deviations are corrected.
     correction: f64,
 }
@@ -122,6 +146,7 @@ impl Model {
             reference: Vec::new(),
             places: vec![None; matrix.columns()],
             parts: Vec::new(),
+            caution: Caution::default(),
             correction: 1.0,
         };
         let mut sorted = counts.clone();
@@ -170,8 +195,9 @@ impl Model {
             model.reference.iter().map(of).collect()
         });
         let floor = Floor::fit(&dense);
-        let (parts, correction) = search(&dense, &floor, rows.as_deref(), effort);
+        let (parts, caution, correction) = search(&dense, &floor, rows.as_deref(), effort);
         model.parts = parts;
+        model.caution = caution;
         model.correction = correction;
         model
     }
@@ -221,7 +247,7 @@ impl Model {
             let parts = told.iter().map(|(weight, all)| (*weight, all.as_slice()));
             let together = mixed(parts, wanted.len());
             for ((at, _), estimate) in inferred.iter().zip(together) {
-                estimates[*at] = blend(estimate, estimates[*at], known.len());
+                estimates[*at] = blend(estimate, estimates[*at], self.caution.share(known.len()));
             }
         }
         for (estimate, column) in estimates.iter_mut().zip(want) {

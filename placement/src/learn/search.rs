@@ -8,7 +8,7 @@ use super::fill::{Filled, WIDE, fill};
 use super::floor::Floor;
 use super::gauss::Gauss;
 use super::matrix::Matrix;
-use super::model::{Effort, Estimate, Seen, blend, mixed};
+use super::model::{Caution, Effort, Estimate, Seen, blend, mixed};
 
 /// Parts into which the reference rows are held out. Neighbours in the order of the rows, which is
 /// that of names, leave together: they are often variants of one program.
@@ -222,7 +222,7 @@ impl Search<'_> {
             .iter()
             .map(|moments| gauss(view, moments, variant))
             .collect();
-        let mut loss = 0.0;
+        let mut total = 0.0;
         let mut estimates = Vec::with_capacity(self.trials.len());
         for trial in self.trials {
             let told: Option<Vec<f64>> = variant
@@ -230,14 +230,12 @@ impl Search<'_> {
                 .then(|| view.told.row(trial.row).iter().copied().collect());
             let part = &parts[trial.fold];
             let given = part.condition(told.as_deref(), &trial.seen, &trial.judged, None);
-            let each = given.estimates.iter().zip(&trial.truth).map(|(e, truth)| {
-                let square = (e.mean - truth) * (e.mean - truth) / e.variance;
-                0.5 * (FREEDOM + 1.0) * libm::log1p(square / FREEDOM) + 0.5 * libm::log(e.variance)
-            });
-            loss += each.sum::<f64>() / trial.truth.len() as f64;
+            let each = given.estimates.iter().zip(&trial.truth);
+            let each = each.map(|(estimate, truth)| loss(*estimate, *truth));
+            total += each.sum::<f64>() / trial.truth.len() as f64;
             estimates.push(given.estimates);
         }
-        let loss = loss / self.trials.len().max(1) as f64;
+        let loss = total / self.trials.len().max(1) as f64;
         loss.is_finite().then_some(Scored {
             variant,
             loss,
@@ -296,17 +294,17 @@ fn trials(matrix: &Matrix, limit: usize) -> Vec<Trial> {
     trials
 }
 
-/// The parts of the model and the factor by which their deviations are corrected.
+/// The parts of the model, how much the floor counts, and the factor by which their deviations are corrected.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn search(
     matrix: &Matrix,
     floor: &Floor,
     features: Option<&[&[f64]]>,
     effort: Effort,
-) -> (Vec<Part>, f64) {
+) -> (Vec<Part>, Caution, f64) {
     let trials = trials(matrix, effort.trials);
     if trials.is_empty() {
-        return (Vec::new(), 1.0);
+        return (Vec::new(), Caution::default(), 1.0);
     }
     let mut views = Vec::new();
     for levels in [false, true] {
@@ -367,7 +365,7 @@ pub(super) fn search(
         }
     }
     let Some(least) = search.scored.first().map(|scored| scored.loss) else {
-        return (Vec::new(), 1.0);
+        return (Vec::new(), Caution::default(), 1.0);
     };
     let rows = matrix.rows() as f64;
     let likely = |scored: &Scored| libm::exp((least - scored.loss) * rows * EVIDENCE);
@@ -379,7 +377,7 @@ pub(super) fn search(
         .take(effort.parts)
         .collect();
     let sum: f64 = chosen.iter().map(|(_, likely)| likely).sum();
-    let correction = correction(&trials, &chosen, floor);
+    let (caution, correction) = corrected(&trials, &chosen, floor);
     let parts = chosen.iter().filter_map(|(scored, likely)| {
         let view = search.view(scored.variant)?;
         let kernel = view
@@ -392,25 +390,65 @@ pub(super) fn search(
             kernel,
         })
     });
-    (parts.collect(), correction)
+    (parts.collect(), caution, correction)
 }
 
-/// By how much the deviations are too small, judged by the held-out cells: 0.5 to 2.5.
-fn correction(trials: &[Trial], chosen: &[(&Scored, f64)], floor: &Floor) -> f64 {
-    let mut far = Vec::new();
+/// Shares of the floor that are tried.
+const SHARES: [f64; 5] = [0.0, 0.1, 0.25, 0.5, 1.0];
+
+/// How much the floor counts by the number of cells known, and by how much deviations are too small
+/// (0.5 to 2.5), both judged by the held-out cells.
+fn corrected(trials: &[Trial], chosen: &[(&Scored, f64)], floor: &Floor) -> (Caution, f64) {
+    let mut told = Vec::with_capacity(trials.len());
     for (at, trial) in trials.iter().enumerate() {
         let parts = chosen
             .iter()
             .map(|(scored, likely)| (*likely, scored.estimates[at].as_slice()));
         let together = mixed(parts, trial.truth.len());
-        let base = floor.predict(&trial.seen, &trial.judged);
-        for ((estimate, base), truth) in together.iter().zip(&base).zip(&trial.truth) {
-            let estimate = blend(*estimate, *base, trial.seen.len());
+        told.push((together, floor.predict(&trial.seen, &trial.judged)));
+    }
+    let mut caution = Caution::default();
+    for shown in SHOWN {
+        let loss = |share: f64| -> f64 {
+            let of = trials
+                .iter()
+                .zip(&told)
+                .filter(|(t, _)| t.seen.len() == shown);
+            of.map(|(trial, (together, base))| {
+                let cells = together.iter().zip(base).zip(&trial.truth);
+                let sum: f64 = cells
+                    .map(|((e, base), truth)| loss(blend(*e, *base, share), *truth))
+                    .sum();
+                #[allow(clippy::cast_precision_loss)]
+                let n = trial.truth.len() as f64;
+                sum / n
+            })
+            .sum()
+        };
+        let losses = SHARES.map(|share| (loss(share), share));
+        if let Some(best) = losses.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)) {
+            caution.set(shown, best.1);
+        }
+    }
+    let mut far = Vec::new();
+    for (trial, (together, base)) in trials.iter().zip(&told) {
+        let share = caution.share(trial.seen.len());
+        for ((estimate, base), truth) in together.iter().zip(base).zip(&trial.truth) {
+            let estimate = blend(*estimate, *base, share);
             far.push((estimate.mean - truth).abs() / libm::sqrt(estimate.variance));
         }
     }
     far.sort_by(f64::total_cmp);
     let at = far.len() * 4 / 5;
-    far.get(at)
-        .map_or(1.0, |far| (far / EIGHTY).clamp(0.5, 2.5))
+    let off = far
+        .get(at)
+        .map_or(1.0, |far| (far / EIGHTY).clamp(0.5, 2.5));
+    (caution, off)
+}
+
+/// The negative logarithm of the likelihood of a truth, but for a constant.
+fn loss(estimate: Estimate, truth: f64) -> f64 {
+    let off = estimate.mean - truth;
+    let square = off * off / estimate.variance;
+    0.5 * (FREEDOM + 1.0) * libm::log1p(square / FREEDOM) + 0.5 * libm::log(estimate.variance)
 }
