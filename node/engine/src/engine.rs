@@ -365,7 +365,7 @@ impl Engine {
             return;
         }
         let (owner, host, ctx) = self.split(now, fx);
-        let told = host.is_leaving() && owner.has_told(&ctx);
+        let told = owner.has_told(&ctx);
         if host.has_left(told, now) {
             self.gossiping(now, fx, |g, out| g.leave(now, out));
             fx.now.push(Effect::Left);
