@@ -17,7 +17,8 @@ use crate::{Gossip, Output};
 const STATIC_BYTES: usize = 350;
 /// Between two of the first attempts to get what is missing.
 const FETCH_EVERY: Duration = Duration::from_millis(500);
-/// After so many attempts each pause is twice the one before: nobody in reach may have the part yet.
+/// After so many attempts each pause is twice the one before in a large cluster, where nobody in reach
+/// may have the part.
 const EAGER: u32 = 4;
 /// So often the pause doubles.
 const DOUBLINGS: u32 = 6;
@@ -111,7 +112,11 @@ impl Gossip {
                 continue;
             }
             room -= 1;
-            let doubled = missing.asked.saturating_sub(EAGER).min(DOUBLINGS);
+            let doubled = if self.links.full {
+                0
+            } else {
+                missing.asked.saturating_sub(EAGER).min(DOUBLINGS)
+            };
             missing.due = now + FETCH_EVERY * (1 << doubled);
             missing.asked = missing.asked.saturating_add(1);
             asked.push(*hash);

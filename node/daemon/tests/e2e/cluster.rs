@@ -71,6 +71,8 @@ async fn the_tasks_of_a_killed_member_run_elsewhere_once() {
             seen.tasks.iter().any(|task| task.moves > 0),
             "nothing was moved"
         );
+        // The other survivor has the last ends on disk a moment later.
+        let seen = world.job_when(0, &job, |job| job.copies == 2).await;
         // Both survivors say the same.
         for at in (0..3).filter(|at| *at != victim) {
             let json = world.cli(at, &["ps", &job, "--json"]).await.json();
