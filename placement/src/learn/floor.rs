@@ -7,6 +7,8 @@ use super::model::{Estimate, Seen};
 const ROW_RIDGE: f64 = 1e-3;
 /// Ridge on a column's effect, in measurements.
 const COLUMN_RIDGE: f64 = 0.5;
+/// How much wider than the levels seen new ones are expected.
+const SPARE: f64 = 2.0;
 /// Rounds of alternating least squares.
 const ROUNDS: usize = 25;
 
@@ -121,6 +123,13 @@ impl Floor {
             residual,
             variance: left,
         }
+    }
+
+    /// The variance with which the level of a new class is expected: that of the classes there are,
+    /// with room to spare, and within what doubles can tell from what is left.
+    pub(super) fn wide(&self) -> f64 {
+        let least = 0.1 * self.variance;
+        (SPARE * self.level_variance).clamp(least, 1e5 * self.variance)
     }
 
     /// A column's mean over classes of average level, and whether any class was measured there.

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use super::EIGHTY;
 use super::features::Kernel;
-use super::fill::{Filled, WIDE, fill};
+use super::fill::{Filled, fill};
 use super::floor::Floor;
 use super::gauss::Gauss;
 use super::matrix::Matrix;
@@ -167,7 +167,7 @@ fn view(filled: Filled, levels: bool, kernel: Option<Kernel>, floor: &Floor) -> 
         told,
         kernel,
         dual,
-        wide: if levels { 0.0 } else { WIDE * floor.variance },
+        wide: if levels { 0.0 } else { floor.wide() },
         prior: if levels { 0.0 } else { floor.level_variance },
         without: Vec::new(),
     };
