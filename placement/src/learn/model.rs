@@ -58,7 +58,7 @@ pub(super) struct Caution([f64; 4]);
 
 impl Default for Caution {
     fn default() -> Self {
-        Self([0.5, 0.2, 0.1, 0.1])
+        Self([0.4, 0.12, 0.05, 0.05])
     }
 }
 

@@ -89,7 +89,7 @@ struct Trial {
 
 struct Scored {
     variant: Variant,
-    /// The mean of the negative logarithm of the likelihood.
+    /// The mean of the negative logarithms of the likelihood.
     loss: f64,
     estimates: Vec<Vec<Estimate>>,
 }
@@ -401,6 +401,8 @@ pub(super) fn search(
 /// Shares of the floor that are tried.
 const SHARES: [f64; 5] = [0.0, 0.1, 0.25, 0.5, 1.0];
 
+/// How much farther off a class of a new kind is than one whose like remains in the reference.
+const NOVEL: f64 = 1.1;
 /// How far the share may be from what is expected.
 const SPREAD: f64 = 0.15;
 
