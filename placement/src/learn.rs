@@ -33,6 +33,9 @@ mod search;
 mod table;
 mod twoway;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::LearnError;
 pub use features::Features;
 pub use learned::Learned;

@@ -12,3 +12,7 @@ mod pairs;
 mod platforms;
 mod rivals;
 mod score;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

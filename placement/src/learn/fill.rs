@@ -14,8 +14,6 @@ const MUCH: f64 = 1e9;
 const SHRINK: f64 = 0.3;
 /// The measurement noise assumed meanwhile, in mean residual variances.
 const NOISE: f64 = 0.1;
-/// How much wider than what is left a class's unknown level is.
-pub(super) const WIDE: f64 = 1e4;
 
 /// Rows without holes, relative to their mean.
 #[derive(Clone, Debug)]
@@ -57,7 +55,7 @@ pub(super) fn fill(matrix: &Matrix, floor: &Floor, levels: bool) -> Filled {
     let (n, width) = (matrix.rows(), matrix.columns());
     let mut mean: Vec<f64> = (0..width).map(|column| floor.column(column)).collect();
     let noise = NOISE * floor.variance;
-    let wide = if levels { 0.0 } else { WIDE * floor.variance };
+    let wide = if levels { 0.0 } else { floor.wide() };
     let level = |row: usize| floor.levels[row];
     let mut rows = DMatrix::from_fn(n, width, |row, column| match matrix.cell(row, column) {
         Some((log, _)) if levels => log - mean[column],

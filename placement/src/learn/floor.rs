@@ -3,12 +3,16 @@
 use super::matrix::Matrix;
 use super::model::{Estimate, Seen};
 
-/// Ridge on a class's level, in measurements.
-const ROW_RIDGE: f64 = 1e-3;
-/// Ridge on a column's effect, in measurements.
-const COLUMN_RIDGE: f64 = 0.5;
-/// Rounds of alternating least squares.
-const ROUNDS: usize = 25;
+/// Ridges, in measurements, before anything is known: on classes and on columns.
+const RIDGES: [f64; 2] = [1e-3, 0.5];
+/// The least and the most that a ridge may be.
+const RIDGE: [f64; 2] = [1e-3, 3.0];
+/// How often ridges are estimated anew (empirical Bayes).
+const PASSES: usize = 3;
+/// How much wider than the levels seen new ones are expected.
+const SPARE: f64 = 2.0;
+/// Rounds of alternating least squares in each pass.
+const ROUNDS: usize = 12;
 
 /// The additive model of a matrix, fitted by alternating ridge regressions.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +23,8 @@ pub(super) struct Floor {
     pub(super) levels: Vec<f64>,
     /// What each column adds.
     pub(super) effects: Vec<f64>,
+    /// The ridge on a class's level: what is left, in variances of levels.
+    ridge: f64,
     /// The variance of the classes' levels.
     pub(super) level_variance: f64,
     /// The variance of the columns' effects.
@@ -57,37 +63,48 @@ impl Floor {
             per_row[*row] += 1.0;
             per_column[*column] += 1.0;
         }
-        for _ in 0..ROUNDS {
-            let mut sums = vec![0.0; rows];
-            for (row, column, log) in &cells {
-                sums[*row] += log - mean - effects[*column];
-            }
-            for row in 0..rows {
-                levels[row] = sums[row] / (per_row[row] + ROW_RIDGE);
-            }
-            let mut sums = vec![0.0; columns];
-            for (row, column, log) in &cells {
-                sums[*column] += log - mean - levels[*row];
-            }
-            for column in 0..columns {
-                effects[column] = sums[column] / (per_column[column] + COLUMN_RIDGE);
-            }
-        }
+        let mut ridges = RIDGES;
+        let mut left = 0.0;
         let mut squares = vec![0.0; columns];
-        for (row, column, log) in &cells {
-            let left = log - mean - levels[*row] - effects[*column];
-            squares[*column] += left * left;
-        }
-        let measured = per_row.iter().filter(|n| **n > 0.0).count();
-        let free = (cells.len() as f64 - measured as f64).max(1.0);
-        // Two cells or fewer per class say nothing of what is left.
-        let mut left = squares.iter().sum::<f64>() / free;
-        if !left.is_finite() || left <= 1e-10 {
-            left = if cells.len() > measured + columns {
-                1e-10
-            } else {
-                0.25
+        for _ in 0..PASSES {
+            for _ in 0..ROUNDS {
+                let mut sums = vec![0.0; rows];
+                for (row, column, log) in &cells {
+                    sums[*row] += log - mean - effects[*column];
+                }
+                for row in 0..rows {
+                    levels[row] = sums[row] / (per_row[row] + ridges[0]);
+                }
+                let mut sums = vec![0.0; columns];
+                for (row, column, log) in &cells {
+                    sums[*column] += log - mean - levels[*row];
+                }
+                for column in 0..columns {
+                    effects[column] = sums[column] / (per_column[column] + ridges[1]);
+                }
+            }
+            squares.fill(0.0);
+            for (row, column, log) in &cells {
+                let left = log - mean - levels[*row] - effects[*column];
+                squares[*column] += left * left;
+            }
+            // What the levels and effects have used up of the cells.
+            let used = |counts: &[f64], ridge: f64| -> f64 {
+                counts.iter().map(|n| n / (n + ridge)).sum()
             };
+            let used = used(&per_row, ridges[0]) + used(&per_column, ridges[1]);
+            let all = cells.len() as f64;
+            let sum: f64 = squares.iter().sum();
+            left = sum / (all - used).max(0.1 * all).max(1.0);
+            if !left.is_finite() || left <= 1e-10 {
+                // Fewer cells than levels and effects say nothing of what is left.
+                left = if all > used + 1.0 { 1e-10 } else { 0.25 };
+            }
+            ridges = [(&levels, &per_row), (&effects, &per_column)].map(|(values, counts)| {
+                let n = counts.iter().filter(|n| **n > 0.0).count() as f64;
+                let square: f64 = values.iter().map(|value| value * value).sum();
+                (left * n / square.max(1e-12)).clamp(RIDGE[0], RIDGE[1])
+            });
         }
         let known: Vec<f64> = (0..rows)
             .filter(|row| per_row[*row] > 0.0)
@@ -116,11 +133,19 @@ impl Floor {
             mean,
             levels,
             effects,
+            ridge: ridges[0],
             level_variance,
             effect_variance,
             residual,
             variance: left,
         }
+    }
+
+    /// The variance with which the level of a new class is expected: that of the classes there are,
+    /// with room to spare, and within what doubles can tell from what is left.
+    pub(super) fn wide(&self) -> f64 {
+        let least = 0.1 * self.variance;
+        (SPARE * self.level_variance).clamp(least, 1e5 * self.variance)
     }
 
     /// A column's mean over classes of average level, and whether any class was measured there.
@@ -133,7 +158,7 @@ impl Floor {
     pub(super) fn predict(&self, seen: &[Seen], want: &[usize]) -> Vec<Estimate> {
         let n = seen.len() as f64;
         let sum: f64 = seen.iter().map(|s| s.log - self.column(s.column)).sum();
-        let level = sum / (n + ROW_RIDGE);
+        let level = sum / (n + self.ridge);
         // The level's own uncertainty: shared by all columns.
         let unsure = self.level_variance / (1.0 + n * self.level_variance / self.variance);
         want.iter()

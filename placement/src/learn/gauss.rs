@@ -25,7 +25,9 @@ pub(super) struct Gauss {
     pub(super) centres: Option<DMatrix<f64>>,
     /// The variance of a class's level beyond the covariance: wide where levels say nothing.
     pub(super) level: f64,
-    /// The same without any cell.
+    /// Whether a cell that disagrees with the others is believed less.
+    pub(super) wary: bool,
+    /// The level's variance without any cell.
     pub(super) prior_level: f64,
 }
 
@@ -64,10 +66,11 @@ fn inverse(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     DMatrix::zeros(n, n)
 }
 
-/// The inverse covariance of the cells, those that disagree with the others believed less.
-fn precision(base: &DMatrix<f64>, own: &[f64], off: &DVector<f64>) -> DMatrix<f64> {
+/// The inverse covariance of the cells. If `wary`, those that disagree with the others are believed
+/// less.
+fn precision(base: &DMatrix<f64>, own: &[f64], off: &DVector<f64>, wary: bool) -> DMatrix<f64> {
     let mut inverted = inverse(base);
-    if off.len() < 3 {
+    if off.len() < 3 || !wary {
         return inverted;
     }
     for _ in 0..2 {
@@ -119,7 +122,7 @@ impl Gauss {
         });
         let own: Vec<f64> = (0..k).map(|at| cover[(column(at), column(at))]).collect();
         let off = DVector::from_fn(k, |at, _| seen[at].log - mean(column(at)));
-        let precision = precision(&base, &own, &off);
+        let precision = precision(&base, &own, &off, self.wary);
         let across = DMatrix::from_fn(k, want.len(), |a, b| {
             cover[(column(a), want[b])] + self.level
         });

@@ -39,8 +39,8 @@ pub struct Effort {
 impl Effort {
     /// For a live node: 2,000 classes by 64 columns well under 200 ms.
     pub const LIVE: Self = Self {
-        reference: 96,
-        trials: 96,
+        reference: 80,
+        trials: 64,
         parts: 4,
     };
     /// For a study: seconds are no matter.
@@ -58,7 +58,7 @@ pub(super) struct Caution([f64; 4]);
 
 impl Default for Caution {
     fn default() -> Self {
-        Self([0.5, 0.2, 0.1, 0.1])
+        Self([0.4, 0.12, 0.05, 0.05])
     }
 }
 
@@ -124,6 +124,8 @@ pub struct Model {
 
 /// At least so many reference rows, or the floor is all.
 const FEWEST: usize = 4;
+/// With so many well-measured rows, others need not be the reference.
+const ENOUGH: usize = 24;
 
 /// The indices of the greatest values, at most `limit`, ascending; ties by index.
 fn greatest(values: &[usize], limit: usize, least: usize) -> Vec<usize> {
@@ -154,18 +156,21 @@ impl Model {
         let Some(well) = sorted.get(sorted.len().saturating_sub(1) * 9 / 10) else {
             return model;
         };
-        let least = (well / 2).max(2);
+        let of = |least: usize| counts.iter().filter(|count| **count >= least).count();
         // A few well-known classes among many new ones are the reference all the same.
         let most = sorted.last().copied().unwrap_or(0);
-        let few = counts
-            .iter()
-            .filter(|count| **count >= most.div_ceil(2))
-            .count();
-        let least = if few >= 2 * FEWEST {
-            least.max(most / 2)
+        let well = if of(most.div_ceil(2)) >= 2 * FEWEST {
+            most
         } else {
-            least
+            *well
         };
+        // Where there are few, half-known ones are better than none.
+        let least = if of((well / 2).max(2)) >= ENOUGH {
+            well / 2
+        } else {
+            well / 4
+        };
+        let least = least.max(2);
         model.reference = greatest(&counts, effort.reference, least);
         let reference = matrix.select(&model.reference);
         counts = (0..matrix.columns())

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use super::EIGHTY;
 use super::features::Kernel;
-use super::fill::{Filled, WIDE, fill};
+use super::fill::{Filled, fill};
 use super::floor::Floor;
 use super::gauss::Gauss;
 use super::matrix::Matrix;
@@ -40,6 +40,8 @@ struct Variant {
     noise: f64,
     /// How far parts of the mixture are from the mean: 0 one Gaussian, 1 the rows themselves.
     apart: f64,
+    /// Whether a cell that disagrees with the others is believed less.
+    wary: bool,
 }
 
 /// The reference rows as a variant reads them.
@@ -87,7 +89,7 @@ struct Trial {
 
 struct Scored {
     variant: Variant,
-    /// The mean of the negative logarithm of the likelihood.
+    /// The mean of the negative logarithms of the likelihood.
     loss: f64,
     estimates: Vec<Vec<Estimate>>,
 }
@@ -165,7 +167,7 @@ fn view(filled: Filled, levels: bool, kernel: Option<Kernel>, floor: &Floor) -> 
         told,
         kernel,
         dual,
-        wide: if levels { 0.0 } else { WIDE * floor.variance },
+        wide: if levels { 0.0 } else { floor.wide() },
         prior: if levels { 0.0 } else { floor.level_variance },
         without: Vec::new(),
     };
@@ -197,6 +199,7 @@ fn gauss(view: &View, moments: &Moments, variant: Variant) -> Gauss {
         covariance,
         centres: (variant.apart > 0.0).then(|| &moments.rows * variant.apart),
         level: view.wide,
+        wary: variant.wary,
         prior_level: view.prior,
     }
 }
@@ -325,6 +328,7 @@ pub(super) fn search(
         shrink: 1.0,
         noise: 0.0,
         apart: 0.0,
+        wary: false,
     };
     let [near, middle, far] = [0.1, 0.3, 0.6];
     search.try_out([false, true].into_iter().flat_map(|levels| {
@@ -336,7 +340,7 @@ pub(super) fn search(
         })
     }));
     search.try_out([plain]);
-    let steps: [fn(Variant) -> Vec<Variant>; 3] = [
+    let steps: [fn(Variant) -> Vec<Variant>; 4] = [
         |best| {
             let noises = [0.03, 0.1, 0.3];
             let grid = noises.into_iter().flat_map(|noise| {
@@ -354,6 +358,7 @@ pub(super) fn search(
                 ..best
             }]
         },
+        |best| vec![Variant { wary: true, ..best }],
         |best| {
             let shrinks = [0.05, 0.2, 0.45, 0.8];
             shrinks.map(|shrink| Variant { shrink, ..best }).to_vec()
@@ -396,6 +401,11 @@ pub(super) fn search(
 /// Shares of the floor that are tried.
 const SHARES: [f64; 5] = [0.0, 0.1, 0.25, 0.5, 1.0];
 
+/// How much farther off a class of a new kind is than one whose like remains in the reference.
+const NOVEL: f64 = 1.1;
+/// How far the share may be from what is expected.
+const SPREAD: f64 = 0.15;
+
 /// How much the floor counts by the number of cells known, and by how much deviations are too small
 /// (0.5 to 2.5), both judged by the held-out cells.
 fn corrected(trials: &[Trial], chosen: &[(&Scored, f64)], floor: &Floor) -> (Caution, f64) {
@@ -425,9 +435,19 @@ fn corrected(trials: &[Trial], chosen: &[(&Scored, f64)], floor: &Floor) -> (Cau
             })
             .sum()
         };
-        let losses = SHARES.map(|share| (loss(share), share));
-        if let Some(best) = losses.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)) {
-            caution.set(shown, best.1);
+        let losses = SHARES.map(loss);
+        let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        // A few rows cannot choose: their word moves what is expected without them.
+        let expected = caution.share(shown);
+        let (mut sum, mut all) = (0.0, 0.0);
+        for (share, loss) in SHARES.iter().zip(losses) {
+            let off = (share - expected) / SPREAD;
+            let weight = libm::exp((least - loss) * EVIDENCE - 0.5 * off * off);
+            sum += weight * share;
+            all += weight;
+        }
+        if all > 0.0 && all.is_finite() {
+            caution.set(shown, sum / all);
         }
     }
     let mut far = Vec::new();
