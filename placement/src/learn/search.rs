@@ -462,7 +462,7 @@ fn corrected(trials: &[Trial], chosen: &[(&Scored, f64)], floor: &Floor) -> (Cau
     let at = far.len() * 4 / 5;
     let off = far
         .get(at)
-        .map_or(1.0, |far| (far / EIGHTY).clamp(0.5, 2.5));
+        .map_or(1.0, |far| NOVEL * (far / EIGHTY).clamp(0.5, 2.5));
     (caution, off)
 }
 
