@@ -9,6 +9,9 @@ use super::platforms::{matrix, seen};
 use super::rivals::{Additive, Way, complete, nearest};
 use super::score::Tally;
 
+/// A mean, and its standard deviation where the model gives one.
+type Told = (f64, Option<f64>);
+
 /// The ridge on rows and columns of the additive model.
 const RIDGE: f64 = 1.0;
 /// Soft-impute is slow: so many seeds at most.
@@ -80,7 +83,7 @@ pub(super) fn random(grid: &Grid, hidden: u32, seeds: u32) -> Vec<Row> {
                 [(Some(a), Some(b)), (Some(b), Some(a))]
             })
             .collect();
-        let mut told: Vec<(usize, Vec<(f64, Option<f64>)>)> = Vec::new();
+        let mut told: Vec<(usize, Vec<Told>)> = Vec::new();
         for (at, with) in [(4, None), (5, features(grid, &every))] {
             if at == 5 && with.is_none() {
                 continue;

@@ -66,14 +66,14 @@ pub(super) fn random(grid: &Grid, hidden: u32, seeds: u32) -> Vec<Row> {
         let mut chance = Chance::new(1_000 * seed + u64::from(hidden));
         let mut shown = grid.cells.clone();
         let mut gone = Vec::new();
-        for row in 0..grid.cells.len() {
+        for (row, shown) in shown.iter_mut().enumerate() {
             let valid = grid.valid(row);
             #[allow(clippy::cast_possible_truncation)]
             let keep = ((valid.len() as u64 * u64::from(100 - hidden) + 50) / 100).max(1) as usize;
             let kept = chance.some(&valid, keep);
             let lost: Vec<usize> = valid.into_iter().filter(|at| !kept.contains(at)).collect();
             for column in &lost {
-                shown[row][*column] = None;
+                shown[*column] = None;
             }
             gone.push(lost);
         }

@@ -181,12 +181,14 @@ fn als(
     let mut columns: Vec<Vector2<f64>> =
         (0..width).map(|_| Vector2::new(small(), small())).collect();
     let mut rows = vec![Vector2::zeros(); n];
-    let solve = |count: usize,
-                 from: &[Vector2<f64>],
-                 of: &dyn Fn(&(usize, usize, f64)) -> (usize, usize)| {
+    let solve = |count: usize, from: &[Vector2<f64>], by_row: bool| {
         let mut sums = vec![(Matrix2::identity() * ridge, Vector2::zeros()); count];
         for cell in rest {
-            let (to, at) = of(cell);
+            let (to, at) = if by_row {
+                (cell.0, cell.1)
+            } else {
+                (cell.1, cell.0)
+            };
             sums[to].0 += from[at] * from[at].transpose();
             sums[to].1 += from[at] * cell.2;
         }
@@ -198,8 +200,8 @@ fn als(
         solved.collect::<Vec<Vector2<f64>>>()
     };
     for _ in 0..25 {
-        rows = solve(n, &columns, &|cell| (cell.0, cell.1));
-        columns = solve(width, &rows, &|cell| (cell.1, cell.0));
+        rows = solve(n, &columns, true);
+        columns = solve(width, &rows, false);
     }
     DMatrix::from_fn(n, width, |row, column| rows[row].dot(&columns[column]))
 }
