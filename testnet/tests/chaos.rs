@@ -2,11 +2,15 @@
 //! promised twice, and when the weather clears every job comes to its one end at every owner.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "common/seeds.rs"]
+mod seeds;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+use seeds::seeds;
 use starling_engine::{Command, EventKind, JobState, Reply, RequestId};
 use starling_placement::Resources;
 use starling_testnet::sim::{Options, World};
@@ -287,30 +291,19 @@ fn run(seed: u64, weather: Weather) {
     run.nothing_left();
 }
 
-/// The seeds to run: `STARLING_SEEDS=A..B`, else a few.
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("STARLING_SEEDS") else {
-        return 0..60;
-    };
-    let range = text
-        .split_once("..")
-        .and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
-    range.unwrap_or_else(|| panic!("STARLING_SEEDS: `{text}` is not A..B, for example 0..1000"))
-}
-
 #[test]
 fn every_job_ends_whatever_the_weather_was() {
-    seeds().for_each(|seed| run(seed, Weather::Stormy));
+    seeds(60).for_each(|seed| run(seed, Weather::Stormy));
 }
 
 #[test]
 fn every_job_ends_though_a_machine_burns_down() {
-    seeds().for_each(|seed| run(seed, Weather::Lethal));
+    seeds(60).for_each(|seed| run(seed, Weather::Lethal));
 }
 
 #[test]
 fn every_end_is_told_once_though_a_machine_burns_down() {
-    seeds().for_each(|seed| run(seed, Weather::Clear));
+    seeds(60).for_each(|seed| run(seed, Weather::Clear));
 }
 
 /// Seeds that found a bug once, by what it was.

@@ -39,6 +39,10 @@ pub(crate) struct Ping {
 pub(crate) struct Detect {
     /// Watched on behalf of this node's jobs, members or not.
     pub(crate) extra: BTreeSet<NodeId>,
+    /// Not watched, but kept in the view on behalf of this node's jobs.
+    pub(crate) known: BTreeSet<NodeId>,
+    /// How often in a row those of both that are missing were asked for.
+    pub(crate) sought: u32,
     /// The members that are watched.
     pub(crate) watch: BTreeSet<NodeId>,
     pub(crate) pings: BTreeMap<NodeId, Ping>,

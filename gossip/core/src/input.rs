@@ -101,6 +101,7 @@ impl Gossip {
             Timer::Book => self.on_book(now, out),
             Timer::Observe => self.on_observe(now),
             Timer::Save => self.on_save(now, out),
+            Timer::Seek => self.on_seek(now, out),
             Timer::Watch(node) => self.on_watch(now, node, out),
             Timer::Ping(node) => self.on_ping_timer(now, node, out),
             Timer::Suspicion(node) => self.judge(now, node, out),

@@ -24,13 +24,14 @@ mod own;
 mod records;
 mod ring;
 mod rumours;
+mod seek;
 mod statics;
 mod suspect;
 mod tell;
 mod timers;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -245,16 +246,6 @@ impl Gossip {
         self.leave_with(now, out);
     }
 
-    /// Nodes to be watched besides the neighbours in the ring: hosts of this node's jobs and owners
-    /// of its tasks. At most as many as the view holds.
-    pub fn set_watched(&mut self, nodes: BTreeSet<NodeId>) {
-        if !self.left && nodes != self.detect.extra {
-            let most = self.config.view_limit;
-            self.detect.extra = nodes.into_iter().take(most).collect();
-            self.reconsider(self.now);
-        }
-    }
-
     /// A direct answer of `node` told its load; it is shown until a younger record arrives, and
     /// goes no further.
     pub fn observe_load(&mut self, now: Time, node: NodeId, load: Load) {
@@ -273,6 +264,11 @@ impl Gossip {
     /// Whether there is a link to `node`.
     pub fn is_linked(&self, node: &NodeId) -> bool {
         self.links.is_linked(node)
+    }
+
+    /// Whether there is no link to anybody.
+    pub fn is_alone(&self) -> bool {
+        self.links.linked().is_empty()
     }
 
     /// This node leaves: it says so to everybody and takes part no more.

@@ -233,7 +233,7 @@ impl Gossip {
             Some(MemberState::Dead) => {
                 // Of very many dead a fixed share is probed.
                 let share = self.view.gone_len() / self.config.link_limit.max(1) + 1;
-                (node.tag() as usize).is_multiple_of(share)
+                (node.tag() as usize).is_multiple_of(share) || self.is_kept(node)
             }
             Some(MemberState::Alive | MemberState::Suspect) => {
                 self.links.full

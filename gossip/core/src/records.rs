@@ -200,13 +200,11 @@ impl Gossip {
     /// a random member that nothing needs.
     fn evict(&mut self, now: Time) -> bool {
         let stale = self.refresh() * 4;
-        let spare = |node: &NodeId| !self.is_protected(node) && !self.links.is_linked(node);
-        let old = self
-            .view
-            .oldest()
-            .take(8)
-            .find(|entry| spare(&entry.record().node) && now.since(entry.produced) > stale);
-        let mut chosen = self.view.gone().next();
+        let old =
+            self.view.oldest().take(8).find(|entry| {
+                self.is_spare(&entry.record().node) && now.since(entry.produced) > stale
+            });
+        let mut chosen = self.view.gone().find(|node| !self.is_kept(node));
         chosen = chosen.or_else(|| old.map(|entry| entry.record().node));
         if chosen.is_none() {
             // Identities are random, so those after a random one are random members.
@@ -223,7 +221,7 @@ impl Gossip {
     }
 
     pub(crate) fn is_spare(&self, node: &NodeId) -> bool {
-        !self.is_protected(node) && !self.links.is_linked(node)
+        !self.is_kept(node) && !self.links.is_linked(node)
     }
 
     pub(crate) fn quarantine(&mut self, from: NodeId) {

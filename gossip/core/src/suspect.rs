@@ -148,7 +148,7 @@ impl Gossip {
         self.timers.cancel(Timer::Dial(node));
         let pause = self.config.dial_first;
         self.want(now, node, pause);
-        let longest = self.view.gone().next();
+        let longest = self.view.gone().find(|gone| !self.is_kept(gone));
         if let Some(longest) = longest.filter(|_| self.view.gone_len() > self.config.view_limit / 4)
         {
             self.forget(&longest);

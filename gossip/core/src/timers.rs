@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Observe,
     /// Observations are to be saved.
     Save,
+    /// Members that this node works with are missing.
+    Seek,
     /// A watched node may have been silent for too long.
     Watch(NodeId),
     /// A ping is to be repeated, or has not been answered.

@@ -33,6 +33,9 @@ pub struct Config {
     /// After a restart, how long an owner waits for hosts to report before it places what nobody
     /// reported.
     pub recovery: Duration,
+    /// In a cluster larger than the view, how long a node that the view lacks is looked for before it
+    /// counts as gone.
+    pub seek: Duration,
     /// How many nodes hold a job's record, 1 to [`MAX_OWNERS`](starling_wire::copies::MAX_OWNERS).
     pub owners: usize,
     /// How long a submit waits for another owner to have the job on disk before it asks the next
@@ -72,6 +75,7 @@ impl Default for Config {
             claim_tries: 3,
             audit: Duration::from_secs(10),
             recovery: Duration::from_secs(2),
+            seek: Duration::from_secs(30),
             owners: starling_wire::copies::MAX_OWNERS,
             copy_wait: Duration::from_millis(250),
             takeover: Duration::from_millis(500),

@@ -3,7 +3,8 @@
 
 mod learn;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
@@ -71,6 +72,9 @@ impl Ctx<'_> {
 
     /// Sends when what was saved before is durable.
     pub(crate) fn send_after(&mut self, to: NodeId, message: JobMessage) {
+        if !self.gossip.is_linked(&to) {
+            self.unlinked.push(to);
+        }
         let bytes = encode_frame(&Message::Jobs(message));
         self.fx.after.push(Effect::Send {
             to,
@@ -89,6 +93,15 @@ impl Ctx<'_> {
         self.gossip
             .member(node)
             .filter(|member| matches!(member.state, MemberState::Alive | MemberState::Suspect))
+    }
+
+    /// How long a node that is not in the view is looked for before it counts as gone.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.gossip.sees_all() {
+            Duration::ZERO
+        } else {
+            self.config.seek
+        }
     }
 }
 
@@ -217,8 +230,8 @@ impl Engine {
         self.load_changed(now, fx);
         // Both are asked, so that neither keeps an old answer.
         if self.owner.ties_changed() | self.host.ties_changed() {
-            let watched: BTreeSet<_> = self.owner.ties().chain(self.host.owners()).collect();
-            self.gossip.set_watched(watched);
+            let watched = self.owner.ties().chain(self.host.owners());
+            self.gossip.set_ties(watched, self.host.heirs());
         }
         self.touched = false;
     }

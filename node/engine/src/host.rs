@@ -139,7 +139,9 @@ pub(crate) struct Host {
     pub(crate) counters: Counters,
     /// How many placements that are not over each owner has here.
     by_owner: BTreeMap<NodeId, u32>,
-    /// Whether an owner entered or left `by_owner` since the engine last asked.
+    /// How many jobs of which placements are held each node owns, acting or not.
+    heirs: BTreeMap<NodeId, u32>,
+    /// Whether a node entered or left `by_owner` or `heirs` since the engine last asked.
     ties_changed: bool,
     /// By who said so: nobody buries another owner's tasks.
     graves: BTreeMap<(NodeId, TaskId), Epoch>,
@@ -354,7 +356,12 @@ impl Host {
         self.by_owner.keys().copied()
     }
 
-    /// Whether [`Host::owners`] changed since this was last asked.
+    /// Whoever may have to hear what became of the placements held here: they stay known.
+    pub(crate) fn heirs(&self) -> impl Iterator<Item = NodeId> {
+        self.heirs.keys().copied()
+    }
+
+    /// Whether [`Host::owners`] or [`Host::heirs`] changed since this was last asked.
     pub(crate) const fn ties_changed(&mut self) -> bool {
         std::mem::replace(&mut self.ties_changed, false)
     }

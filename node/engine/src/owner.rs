@@ -10,6 +10,7 @@ mod place;
 mod recover;
 mod report;
 mod stop;
+mod stranger;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +56,8 @@ enum Timer {
     Submit(JobId),
     /// Copies that were sent may have got lost.
     Copy(NodeId, u64),
+    /// A node that the view lacks was looked for long enough.
+    Stranger(NodeId),
     /// An owner that is gone had time to come back.
     Replace(NodeId),
     /// A finished job's result need no longer be kept.
@@ -107,6 +110,8 @@ pub(crate) struct Owner {
     submits: BTreeMap<JobId, Submit>,
     /// Whether there was time since the start to see who is there.
     looked_around: bool,
+    /// Nodes that this one works with and its view lacks, and until when they are looked for.
+    strangers: BTreeMap<NodeId, Time>,
     /// How many audits there were.
     audits: u32,
     pub(crate) counters: Counters,
@@ -135,6 +140,7 @@ impl Default for Owner {
             uncommitted: BTreeMap::new(),
             submits: BTreeMap::new(),
             looked_around: false,
+            strangers: BTreeMap::new(),
             audits: 0,
             counters: Counters::default(),
         }
@@ -212,6 +218,7 @@ impl Owner {
                 Timer::Stopped(task) => self.stopped_unseen(task, ctx),
                 Timer::Submit(job) => self.submit_waited(job, ctx),
                 Timer::Copy(peer, seq) => self.copy_unanswered(peer, seq),
+                Timer::Stranger(node) => self.not_found(node, ctx),
                 Timer::Replace(node) => self.replace_gone(node, ctx),
                 Timer::Retention(job) => self.retire(job, ctx),
             }
@@ -222,9 +229,9 @@ impl Owner {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Where tasks of this owner are, and who else owns its jobs: those nodes are watched.
+    /// Who else owns this node's jobs, and where tasks of those are: those nodes are watched.
     pub(crate) fn ties(&self) -> impl Iterator<Item = NodeId> {
-        self.at.keys().chain(self.by_peer.keys()).copied()
+        self.by_peer.keys().chain(self.at.keys()).copied()
     }
 
     /// Whether all that was to be told to other owners is on their disks, as far as they are there.

@@ -71,13 +71,33 @@ impl Host {
                 continue;
             };
             tie.term = item.term;
-            let changed = tie.owners != item.owners;
-            tie.owners = item.owners;
             self.orphans.remove(&item.job);
-            if changed {
+            if tie.owners != item.owners {
+                self.change_heirs(item.job, item.owners);
                 self.save_ties(item.job, ctx);
             }
             self.answer_to(item.job, item.actor);
+        }
+    }
+
+    /// A job of which placements are held has other owners.
+    fn change_heirs(&mut self, job: JobId, owners: Vec<NodeId>) {
+        let Some(tie) = self.ties.get_mut(&job) else {
+            return;
+        };
+        for node in &owners {
+            let count = self.heirs.entry(*node).or_default();
+            *count += 1;
+            self.ties_changed |= *count == 1;
+        }
+        for node in std::mem::replace(&mut tie.owners, owners) {
+            if let Some(count) = self.heirs.get_mut(&node) {
+                *count -= 1;
+                if *count == 0 {
+                    self.heirs.remove(&node);
+                    self.ties_changed = true;
+                }
+            }
         }
     }
 
@@ -156,7 +176,8 @@ impl Host {
             && let owner = held.owner
             // An owner that was not seen yet may be about to be.
             && (ctx.gossip.member(&owner).is_some()
-                || self.since + ctx.config.recovery <= ctx.now)
+                || self.since + ctx.config.recovery <= ctx.now
+                    && self.since.max(held.since) + ctx.patience() <= ctx.now)
             && let Some(heir) = self.heir(task.job, ctx)
             && heir != owner
         {
@@ -174,18 +195,21 @@ impl Host {
         spec: Option<&Arc<JobSpec>>,
     ) {
         let tie = self.ties.entry(job).or_insert_with(|| Tie {
-            owners: owners.to_vec(),
+            owners: Vec::new(),
             term: 0,
             spec: None,
             count: 0,
         });
         tie.count += 1;
-        if term >= tie.term && !owners.is_empty() {
-            tie.term = term;
-            tie.owners = owners.to_vec();
-        }
         if tie.spec.is_none() {
             tie.spec = spec.cloned();
+        }
+        let newer = term >= tie.term && !owners.is_empty();
+        if newer {
+            tie.term = term;
+        }
+        if (newer || tie.owners.is_empty()) && tie.owners != owners {
+            self.change_heirs(job, owners.to_vec());
         }
     }
 
@@ -195,6 +219,7 @@ impl Host {
         };
         tie.count = tie.count.saturating_sub(1);
         if tie.count == 0 {
+            self.change_heirs(job, Vec::new());
             self.ties.remove(&job);
             self.orphans.remove(&job);
             ctx.fx.lazy.push(saved::forget_spec(job));
@@ -204,6 +229,12 @@ impl Host {
     /// The machine came up alone: what it ran before a power cut ended it runs again, unless an owner
     /// is there to say where it shall run.
     pub(super) fn start_cold(&mut self, ctx: &mut Ctx<'_>) {
+        let patience = self.since + ctx.patience();
+        if ctx.now < patience && !ctx.gossip.is_alone() {
+            // Owners may be somewhere in a large cluster.
+            self.cold_start = Some(patience);
+            return;
+        }
         let lost: Vec<TaskId> = std::mem::take(&mut self.cold);
         for task in lost {
             if self.draining || self.heir(task.job, ctx).is_some() {

@@ -152,25 +152,22 @@ impl Owner {
 
     fn succeed_in(&mut self, id: JobId, ctx: &mut Ctx<'_>) -> Option<JobId> {
         let job = self.jobs.get(&id)?;
-        if job.actor == ctx.me || job.state.is_over() || !self.is_gone(&job.actor, ctx) {
+        let actor = job.actor;
+        if actor == ctx.me || job.state.is_over() || !self.is_gone(actor, ctx) {
             return None;
         }
-        let alive = |owner: &&NodeId| **owner == ctx.me || ctx.alive(owner).is_some();
-        let heir = *job.owners.iter().find(alive)?;
+        let owners = self.jobs.get(&id)?.owners.clone();
+        // One that was not found yet may be about to act.
+        let heir = owners
+            .into_iter()
+            .find(|owner| *owner == ctx.me || !self.is_gone(*owner, ctx))?;
         if heir == ctx.me {
             self.take_over_job(id, ctx);
             return Some(id);
         }
+        let job = self.jobs.get(&id)?;
         self.copies.all(heir, job, true);
         None
-    }
-
-    /// Whether a node is known to be gone, or was not seen though there was time since the start.
-    fn is_gone(&self, node: &NodeId, ctx: &Ctx<'_>) -> bool {
-        match ctx.gossip.member(node) {
-            Some(member) => !member.state.is_live(),
-            None => self.looked_around,
-        }
     }
 
     /// This node acts for a job from now on.
@@ -180,7 +177,12 @@ impl Owner {
         };
         tracing::info!(job = %id, after = ?job.actor, "acting for a job whose owner is gone");
         job.begin_term(ctx.me, 0);
-        self.act_for(id, ctx.config.takeover, ctx);
+        let mut pause = ctx.config.takeover;
+        if ctx.gossip.member_count() > TOLD {
+            // Nobody tells the hosts: they find out by themselves that the owner is gone.
+            pause += ctx.config.gossip.watch_after * 4;
+        }
+        self.act_for(id, pause, ctx);
     }
 
     /// Begins to act for a job in a term that was just begun: the other owners hear of it, and
@@ -454,13 +456,11 @@ impl Owner {
         }
     }
 
-    /// Whether another owner of a job can be reached.
-    pub(super) fn has_company(&self, id: JobId, ctx: &Ctx<'_>) -> bool {
-        let job = self.jobs.get(&id);
-        job.is_some_and(|job| {
-            let mut others = job.owners.iter().filter(|owner| **owner != ctx.me);
-            others.any(|owner| ctx.alive(owner).is_some())
-        })
+    /// Whether another owner of a job can be reached, or may yet be found.
+    pub(super) fn has_company(&mut self, id: JobId, ctx: &Ctx<'_>) -> bool {
+        let owners = self.jobs.get(&id).map(|job| job.owners.clone());
+        let mut others = owners.into_iter().flatten();
+        others.any(|owner| owner != ctx.me && !self.is_gone(owner, ctx))
     }
 
     /// Gives the place of an owner that stayed away to others, job by job.

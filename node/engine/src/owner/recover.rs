@@ -55,14 +55,20 @@ impl Owner {
     /// The hosts had time to report: what is on a node that nobody sees is placed anew, and jobs
     /// whose actor nobody sees are taken over.
     pub(super) fn recovered(&mut self, ctx: &mut Ctx<'_>) {
+        self.looked_around = true;
         let nodes: Vec<NodeId> = self.at.keys().copied().collect();
         for node in nodes {
-            if ctx.alive(&node).is_none() {
+            if self.is_gone(node, ctx) {
                 self.node_gone(node, ctx);
             }
         }
-        self.looked_around = true;
         self.look_after_copies(false, ctx);
+        let uncommitted: Vec<JobId> = self.uncommitted.keys().copied().collect();
+        for id in uncommitted {
+            if !self.has_company(id, ctx) {
+                self.commit_all(id, ctx);
+            }
+        }
     }
 
     /// A task that was to be stopped when its job was taken up runs nowhere.
@@ -77,6 +83,7 @@ impl Owner {
 
     /// A node is there, for the first time or again: compare notes with it.
     pub(crate) fn node_alive(&mut self, node: NodeId, ctx: &mut Ctx<'_>) {
+        self.strangers.remove(&node);
         self.audit(node, ctx);
         self.owner_alive(node, ctx);
     }
@@ -86,11 +93,14 @@ impl Owner {
         for node in nodes {
             if ctx.alive(&node).is_some() {
                 self.audit(node, ctx);
-            } else {
+            } else if self.is_gone(node, ctx) {
                 // A task was found there when the node was held dead, and it did not come back.
                 self.node_gone(node, ctx);
             }
         }
+        let (at, by_peer) = (&self.at, &self.by_peer);
+        self.strangers
+            .retain(|node, _| at.contains_key(node) || by_peer.contains_key(node));
         self.audits = self.audits.wrapping_add(1);
         self.look_after_copies(self.audits.is_multiple_of(ASK), ctx);
         self.auditing = false;
