@@ -1,6 +1,6 @@
 //! Members that this node works with: they keep their place in a full view, and those that it lacks
-//! are asked for, first of others that it works with, for those work with the same. Only beyond the
-//! view limit; up to it exchanges bring everybody.
+//! are asked for, first of others that it works with, for those work with the same. Up to the view
+//! limit exchanges would bring everybody, but not as soon.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -71,8 +71,8 @@ impl Gossip {
         }
     }
 
-    /// Whether the view holds the whole cluster, as far as can be known: then whoever is not in it is
-    /// not there.
+    /// Whether the view holds the whole cluster, as far as can be known: whoever is not in it is
+    /// then not there, or has just come.
     pub fn sees_all(&self) -> bool {
         let limit = self.config.view_limit / 2;
         self.view.len() < limit && self.links.book.len() < limit
@@ -96,34 +96,32 @@ impl Gossip {
         if missing.is_empty() {
             return;
         }
-        if !self.sees_all() {
-            // Themselves, if they have come here; others that work with them; and anybody.
-            let mut asked: Vec<NodeId> = missing.clone();
-            asked.retain(|node| self.links.is_linked(node));
-            let alive = |node: &&NodeId| {
-                self.links.is_linked(node) && self.view.state(node) == Some(MemberState::Alive)
+        // Themselves, if they have come here; others that work with them; and anybody.
+        let mut asked: Vec<NodeId> = missing.clone();
+        asked.retain(|node| self.links.is_linked(node));
+        let alive = |node: &&NodeId| {
+            self.links.is_linked(node) && self.view.state(node) == Some(MemberState::Alive)
+        };
+        let mut near: Vec<NodeId> = ties().filter(alive).copied().collect();
+        let turn = self.detect.sought as usize * ASKED % near.len().max(1);
+        near.rotate_left(turn);
+        near.truncate(ASKED);
+        asked.extend(near);
+        for node in self.random_linked(ASKED, &self.me.clone()) {
+            if asked.len() < ASKED || self.detect.sought > 2 {
+                asked.push(node);
+            }
+        }
+        asked.sort_unstable();
+        asked.dedup();
+        let wants: Vec<u32> = missing.iter().map(NodeId::tag).collect();
+        for node in asked {
+            let ask = GossipMessage::Delta {
+                records: Vec::new(),
+                wants: wants.clone(),
+                rumours: Vec::new(),
             };
-            let mut near: Vec<NodeId> = ties().filter(alive).copied().collect();
-            let turn = self.detect.sought as usize * ASKED % near.len().max(1);
-            near.rotate_left(turn);
-            near.truncate(ASKED);
-            asked.extend(near);
-            for node in self.random_linked(ASKED, &self.me.clone()) {
-                if asked.len() < ASKED || self.detect.sought > 2 {
-                    asked.push(node);
-                }
-            }
-            asked.sort_unstable();
-            asked.dedup();
-            let wants: Vec<u32> = missing.iter().map(NodeId::tag).collect();
-            for node in asked {
-                let ask = GossipMessage::Delta {
-                    records: Vec::new(),
-                    wants: wants.clone(),
-                    rumours: Vec::new(),
-                };
-                self.send(now, node, ask, true, out);
-            }
+            self.send(now, node, ask, true, out);
         }
         let pause = FIRST * (1 << self.detect.sought.min(DOUBLINGS));
         self.detect.sought = self.detect.sought.saturating_add(1);

@@ -97,8 +97,10 @@ impl Ctx<'_> {
 
     /// How long a node that is not in the view is looked for before it counts as gone.
     pub(crate) fn patience(&self) -> Duration {
-        if self.gossip.sees_all() {
+        if self.gossip.is_alone() {
             Duration::ZERO
+        } else if self.gossip.sees_all() {
+            self.config.recovery / 2
         } else {
             self.config.seek
         }

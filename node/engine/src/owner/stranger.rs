@@ -12,7 +12,7 @@ impl Owner {
         if let Some(member) = ctx.gossip.member(&node) {
             return !member.state.is_live();
         }
-        if !self.looked_around {
+        if !self.looked_around || ctx.gossip.is_linked(&node) {
             return false;
         }
         let until = *self.strangers.entry(node).or_insert_with(|| {
