@@ -36,6 +36,27 @@ pub enum Restart {
     OnFailure,
 }
 
+/// What a partition of the cluster means for a job's tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Partition {
+    /// At least once: each side goes on and places again what it misses.
+    #[default]
+    #[serde(rename = "keep")]
+    Keep,
+    /// At most once: a task runs only while a majority of the job's owners has leased it to its node,
+    /// which stops it before they could lease it to another.
+    #[serde(rename = "stop")]
+    Stop,
+}
+
+impl Partition {
+    /// Whether it is what a job means that says nothing.
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it over by reference.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What a user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -70,6 +91,9 @@ pub struct JobSpec {
     pub attempts: u32,
     /// Milliseconds between SIGTERM and SIGKILL.
     pub grace_ms: u32,
+    /// What a partition of the cluster means for its tasks.
+    #[serde(skip_serializing_if = "Partition::is_default")]
+    pub partition: Partition,
 }
 
 /// What is wrong with a job, and what would be right.

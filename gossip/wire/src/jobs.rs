@@ -23,6 +23,9 @@ pub enum Phase {
     /// Accepted and on its way to the executor, or running.
     #[serde(rename = "r")]
     Running,
+    /// Accepted, and waiting until a majority of its job's owners leases it to this node.
+    #[serde(rename = "w")]
+    Waiting,
     /// Over.
     #[serde(rename = "e")]
     Ended {
@@ -194,6 +197,32 @@ pub enum JobMessage {
     /// This is who acts for these jobs: report to it what you run of them.
     #[serde(rename = "g")]
     Acting(Vec<Acting>),
+    /// I hold these placements of jobs that you own: lease them to me, or lease them on.
+    #[serde(rename = "l")]
+    Lease {
+        /// Comes back in the answer: a lease counts from when this was sent.
+        #[serde(rename = "q")]
+        round: u64,
+        /// Which.
+        #[serde(rename = "t")]
+        tasks: Vec<(TaskId, Epoch)>,
+    },
+    /// These are leased to you; the others that you asked for are not.
+    #[serde(rename = "m")]
+    Leased {
+        /// The question's.
+        #[serde(rename = "q")]
+        round: u64,
+        /// Which.
+        #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
+        tasks: Vec<(TaskId, Epoch)>,
+        /// Those that never will be, since a newer placement was leased.
+        #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+        stale: Vec<(TaskId, Epoch)>,
+    },
+    /// These placements are over: others may have their leases.
+    #[serde(rename = "y")]
+    Released(Vec<(TaskId, Epoch)>),
     /// These jobs were never taken after all.
     #[serde(rename = "z")]
     Disown(Vec<JobId>),

@@ -28,7 +28,7 @@ pub use node::{
     Amount, Answer, Drain, Health, NodeRef, NodeState, NodeView, PressureView, TokenView,
 };
 pub use quantity::Quantity;
-pub use request::{JobRequest, RestartPolicy};
+pub use request::{JobRequest, PartitionPolicy, RestartPolicy};
 pub use sse::Streamed;
 pub use why::{CandidateView, HistoryLine, ScorePart, VerdictView, WhyView};
 

@@ -57,6 +57,20 @@ pub struct JobRequest {
     /// Time between SIGTERM and SIGKILL: seconds, or `500ms`, `5s`, `1m`. Left out: 5 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace: Option<Quantity>,
+    /// What a partition of the cluster means for its tasks. Left out: keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<PartitionPolicy>,
+}
+
+/// What a partition of the cluster means for a job's tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionPolicy {
+    /// At least once: each side goes on, and runs again what it does not see.
+    Keep,
+    /// At most once: a task runs only while a majority of the job's owners agrees, and is killed on a
+    /// node that is cut off from them before it is run elsewhere.
+    Stop,
 }
 
 /// Whether a task that failed is tried again.
@@ -91,6 +105,7 @@ impl JobRequest {
             restart: None,
             attempts: None,
             grace: None,
+            partition: None,
         }
     }
 }

@@ -38,6 +38,9 @@ pub struct Config {
     pub seek: Duration,
     /// How many nodes hold a job's record, 1 to [`MAX_OWNERS`](starling_wire::copies::MAX_OWNERS).
     pub owners: usize,
+    /// How long an owner leases a task to its node that must not run twice; it is renewed four times
+    /// in that.
+    pub lease: Duration,
     /// How long a submit waits for another owner to have the job on disk before it asks the next
     /// best; after three such waits it is acknowledged with the copies there are.
     pub copy_wait: Duration,
@@ -77,6 +80,7 @@ impl Default for Config {
             recovery: Duration::from_secs(2),
             seek: Duration::from_secs(30),
             owners: starling_wire::copies::MAX_OWNERS,
+            lease: Duration::from_secs(6),
             copy_wait: Duration::from_millis(250),
             takeover: Duration::from_millis(500),
             replace_owner: Duration::from_secs(20),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use starling_placement::Miss;
-use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, SpecError, TaskId};
+use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, SpecError, TaskId, Time};
 
 use crate::input::RequestId;
 
@@ -75,6 +75,18 @@ pub enum Effect {
         spec: Arc<JobSpec>,
         /// Comes back in [`HeldTask`](crate::HeldTask) when the daemon restarts.
         note: Vec<u8>,
+        /// Kill it then, by this engine's clock and whether or not the daemon lives, unless
+        /// [`Effect::Lease`] tells of a later time; its end is [`Outcome::Evicted`].
+        lease: Option<Time>,
+    },
+    /// A running task may go on longer.
+    Lease {
+        /// Which task.
+        task: TaskId,
+        /// Which placement of it.
+        epoch: Epoch,
+        /// Until when.
+        until: Time,
     },
     /// Stop a task: SIGTERM, then SIGKILL after its grace.
     StopTask {

@@ -165,6 +165,7 @@ impl Engine {
             &mut ctx,
         );
         owner.take_up(read.jobs, &mut ctx);
+        owner.take_up_permits(read.permits, &mut ctx);
         engine.load_changed(now, fx);
         Ok(engine)
     }
@@ -330,12 +331,15 @@ impl Engine {
             | JobMessage::Halt(_)
             | JobMessage::Noted(_)
             | JobMessage::Acting(_)
+            | JobMessage::Leased { .. }
             | JobMessage::Audit(_) => host.message(from, message, &mut ctx),
             JobMessage::Room { .. }
             | JobMessage::Claimed { .. }
             | JobMessage::Reports { .. }
             | JobMessage::Copy { .. }
             | JobMessage::Copied { .. }
+            | JobMessage::Lease { .. }
+            | JobMessage::Released(_)
             | JobMessage::Disown(_) => {
                 owner.message(from, message, &mut ctx);
             }

@@ -6,6 +6,7 @@
 
 mod claims;
 mod heirs;
+mod leases;
 mod leaving;
 mod load;
 mod pressed;
@@ -26,6 +27,7 @@ use crate::input::{HeldTask, HostSample, TaskEvent};
 use crate::job::bounded;
 use crate::saved::{self, HeldRow};
 use heirs::Tie;
+use leases::Leases;
 
 pub(crate) use pressed::Measurement;
 use pressed::Pressed;
@@ -44,6 +46,8 @@ const MAX_HELD: usize = 100_000;
 /// How far a held placement is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// It waits until a majority of its owners leases it to this node.
+    Leasing,
     /// Handed to the executor.
     Starting,
     /// Its process runs.
@@ -132,6 +136,7 @@ pub(crate) struct Host {
     cold: Vec<TaskId>,
     /// When those run again unless an owner is there.
     cold_start: Option<Time>,
+    leases: Leases,
     reserved: Resources,
     running: u32,
     /// How many placements that are not over are of each class.
@@ -236,7 +241,11 @@ impl Host {
                 noted: false,
                 resending: false,
             };
+            let leases = !held.is_over() && self.is_leased(task.job);
             self.hold(task, held);
+            if leases {
+                self.seek_lease(task, ctx.now);
+            }
         }
         if !self.cold.is_empty() {
             self.cold_start = Some(ctx.now + ctx.config.cold_start);
@@ -263,6 +272,7 @@ impl Host {
                 };
                 if held.stage == Stage::Starting {
                     held.stage = Stage::Running;
+                    held.noted = false;
                     held.since = ctx.now;
                     held.pressed = pressed;
                     let owner = held.owner;
@@ -304,6 +314,14 @@ impl Host {
                 self.claim(from, request, job, (&spec, &owners), tasks, ctx);
             }
             JobMessage::Acting(items) => self.acting(from, items, ctx),
+            JobMessage::Leased {
+                round,
+                tasks,
+                stale,
+            } => {
+                self.leased(from, round, &tasks, ctx);
+                self.not_leased(from, &stale, ctx);
+            }
             JobMessage::Wait { need } => self.wait(from, need),
             JobMessage::Pass => self.pass(from),
             JobMessage::Halt(tasks) => self.halt(from, tasks, ctx),
@@ -314,6 +332,8 @@ impl Host {
             | JobMessage::Reports { .. }
             | JobMessage::Copy { .. }
             | JobMessage::Copied { .. }
+            | JobMessage::Lease { .. }
+            | JobMessage::Released(_)
             | JobMessage::Disown(_) => {}
         }
     }
@@ -334,6 +354,7 @@ impl Host {
             self.cold_start = None;
             self.start_cold(ctx);
         }
+        self.lease_tick(ctx);
         self.drain_tick(ctx);
     }
 
@@ -343,6 +364,7 @@ impl Host {
             resend,
             self.offer_again,
             self.cold_start,
+            self.leases.next_deadline(),
             self.drain_deadline,
             self.leaving.filter(|_| !self.left),
         ]
@@ -430,6 +452,7 @@ impl Host {
                 pressed,
             });
         }
+        self.leases.end(task, held.epoch, outcome != Outcome::Lost);
         held.stage = Stage::Ended(outcome);
         held.ended = Some(now);
         self.reserved = self.reserved.minus(&held.need);

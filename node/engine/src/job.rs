@@ -172,6 +172,8 @@ pub struct Task {
     pub ran: Option<Duration>,
     /// Why it is where it is.
     pub decision: Option<Arc<Decision<NodeId>>>,
+    /// Whether its node waits until a majority of the job's owners leases it.
+    pub leasing: bool,
     /// Somebody asked to stop it.
     pub(crate) halting: bool,
     /// Whether its host reported it running in this life of the owner.
@@ -191,6 +193,7 @@ impl Task {
             ended: None,
             ran: None,
             decision: None,
+            leasing: false,
             halting: false,
             seen: false,
         }

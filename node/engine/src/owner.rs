@@ -6,8 +6,10 @@ mod explain;
 mod follow;
 mod merge;
 mod outlook;
+mod permits;
 mod place;
 mod recover;
+mod replace;
 mod report;
 mod stop;
 mod stranger;
@@ -27,6 +29,7 @@ use crate::job::{Job, TaskState};
 use copies::Copies;
 pub(crate) use outlook::class_of;
 use outlook::{Distrust, Knowledge};
+use permits::Permit;
 use place::{InFlight, Round};
 use report::Claimed;
 use submit::Submit;
@@ -100,6 +103,8 @@ pub(crate) struct Owner {
     distrust: Distrust,
     /// What other owners may lack.
     copies: Copies,
+    /// To whom tasks of jobs whose tasks need a lease are leased.
+    permits: BTreeMap<TaskId, Permit>,
     /// Jobs by who else owns them, or did.
     by_peer: BTreeMap<NodeId, BTreeSet<JobId>>,
     /// Who else owns the jobs that this node takes.
@@ -135,6 +140,7 @@ impl Default for Owner {
             knowledge: Knowledge::default(),
             distrust: Distrust::default(),
             copies: Copies::default(),
+            permits: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             companions: Vec::new(),
             uncommitted: BTreeMap::new(),
@@ -193,6 +199,8 @@ impl Owner {
                 owing,
                 unknown,
             } => self.copied(from, seq, &owing, &unknown, ctx),
+            JobMessage::Lease { round, tasks } => self.lease(from, round, tasks, ctx),
+            JobMessage::Released(tasks) => self.released(from, &tasks, ctx.now),
             JobMessage::Disown(jobs) => self.disowned(from, &jobs, ctx),
             _ => {}
         }
@@ -206,7 +214,7 @@ impl Owner {
             match timer {
                 Timer::Round(request) => self.decide(request, ctx),
                 Timer::Claim(request) => self.claim_unanswered(request, ctx),
-                Timer::Delayed(task) => self.ready(task),
+                Timer::Delayed(task) => self.ready(task, ctx.me),
                 Timer::Blocked(job) => self.unblock(job, ctx.now),
                 Timer::Halts(job) => {
                     self.halting.remove(&job);
@@ -278,14 +286,16 @@ impl Owner {
     }
 
     /// Lets a pending task be placed, now.
-    fn ready(&mut self, id: TaskId) {
+    fn ready(&mut self, id: TaskId, me: NodeId) {
         let Some(job) = self.jobs.get(&id.job) else {
             return;
         };
         let Some(task) = job.task(id.index) else {
             return;
         };
-        if task.state == TaskState::Pending && job.resumes.is_none() && !job.state.is_over() {
+        let placeable = task.state == TaskState::Pending && job.resumes.is_none();
+        // A pause may end when another acts.
+        if job.actor == me && placeable && !job.state.is_over() {
             let placing = self.placing.entry((job.submitted, job.id)).or_default();
             placing.ready.insert(id.index);
         }

@@ -1,7 +1,7 @@
 //! What an engine keeps on disk: keys, values, and reading them back.
 //!
 //! Keys begin with a letter for the kind (`m` meta, `j` job, `t` task, `h` held placement, `s` what
-//! the held placements of a job run, `o` observation), so that a kind is a range. Values are CBOR with
+//! the held placements of a job run, `o` observation, `l` lease that was given), so that a kind is a range. Values are CBOR with
 //! named fields: older programs skip what they do not know.
 
 use std::collections::BTreeMap;
@@ -106,6 +106,15 @@ pub(crate) struct HeldRow {
     pub(crate) owners: Vec<NodeId>,
 }
 
+/// To whom an owner has leased a task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PermitRow {
+    #[serde(rename = "e")]
+    pub(crate) epoch: Epoch,
+    #[serde(rename = "n")]
+    pub(crate) host: NodeId,
+}
+
 /// Everything saved, read back.
 #[derive(Default)]
 pub(crate) struct Read {
@@ -117,6 +126,8 @@ pub(crate) struct Read {
     pub(crate) held: BTreeMap<TaskId, HeldRow>,
     /// Observations by tag, as they were signed; gossip reads them.
     pub(crate) observations: Vec<(u64, Vec<u8>)>,
+    /// What was leased to whom.
+    pub(crate) permits: BTreeMap<TaskId, PermitRow>,
     /// What the held placements run.
     pub(crate) specs: BTreeMap<JobId, JobSpec>,
 }
@@ -166,6 +177,13 @@ impl Saved {
                         source: None,
                     })?;
                     read.held.insert(id, value_of(value, "held task")?);
+                }
+                (key, Some(b"l/")) => {
+                    let id = task_of(key).ok_or(SavedError {
+                        what: "lease key",
+                        source: None,
+                    })?;
+                    read.permits.insert(id, value_of(value, "lease")?);
                 }
                 (key, Some(b"o/")) => {
                     let tag = key.get(2..).and_then(|tag| tag.try_into().ok());
@@ -288,6 +306,14 @@ pub(crate) fn save_held(id: TaskId, row: &HeldRow) -> Save {
 
 pub(crate) fn forget_held(id: TaskId) -> Save {
     remove(task_key(b"h/", id))
+}
+
+pub(crate) fn save_permit(id: TaskId, row: &PermitRow) -> Save {
+    put(task_key(b"l/", id), row)
+}
+
+pub(crate) fn forget_permit(id: TaskId) -> Save {
+    remove(task_key(b"l/", id))
 }
 
 /// An observation as it was signed, or none to remove it.

@@ -122,6 +122,7 @@ fn launch(index: u32, program: &str) -> Launch {
         cpu_limit: None,
         memory_limit: None,
         grace_ms: 1000,
+        lease: None,
         note: Vec::new(),
     }
 }

@@ -30,6 +30,10 @@ pub struct Launch {
     pub memory_limit: Option<u64>,
     /// Milliseconds between SIGTERM and SIGKILL when the task is stopped.
     pub grace_ms: u32,
+    /// When to kill it unless a later time is told by then, in nanoseconds of [`crate::monotonic`];
+    /// it is reported as evicted then. None is never.
+    #[serde(default)]
+    pub lease: Option<u64>,
     /// What the daemon wants to be told with [`Held`] when it comes back, in its own words.
     #[serde(default, with = "serde_bytes")]
     pub note: Vec<u8>,

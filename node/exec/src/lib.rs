@@ -20,6 +20,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use client::{ExecConfig, Executor, RunnerPid};
+pub use clock::monotonic;
 pub use enter::enter_main;
 pub use launch::{ExecEvent, Held, Launch};
 pub use runner::runner_main;

@@ -29,6 +29,8 @@ pub(crate) enum Request {
     Start(Vec<Launch>),
     /// Stop a task and report it with this outcome.
     Stop(TaskId, Epoch, Outcome),
+    /// Tasks may go on until then, in nanoseconds of the monotonic clock.
+    Lease(Vec<(TaskId, Epoch, u64)>),
     /// Forget tasks that ended.
     Acknowledge(Vec<(TaskId, Epoch)>),
     /// Stop every task, then exit; nothing is waited for longer than this many milliseconds.

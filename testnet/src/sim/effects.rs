@@ -69,7 +69,14 @@ impl World {
                     epoch,
                     spec,
                     note,
-                } => self.start(at, task, epoch, &spec, note),
+                    lease,
+                } => {
+                    self.start(at, task, epoch, &spec, note);
+                    if let Some(until) = lease {
+                        self.lease(at, task, epoch, until);
+                    }
+                }
+                Effect::Lease { task, epoch, until } => self.lease(at, task, epoch, until),
                 Effect::StopTask {
                     task,
                     epoch,

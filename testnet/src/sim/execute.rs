@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use starling_engine::{Input, TaskEvent};
+use starling_wire::job::Partition;
 use starling_wire::{Epoch, JobSpec, Outcome, TaskId, Time};
 
 use super::queue::What;
@@ -25,6 +26,8 @@ pub struct Runs {
     pub note: Vec<u8>,
     /// How it ended, once it did and until its owner noted it.
     pub ended: Option<Outcome>,
+    /// When it is killed unless its lease is renewed, by its machine's clock.
+    pub(crate) lease: Option<Time>,
     /// Index of its job in the case; none for one that a test submitted.
     pub(crate) job: Option<u32>,
     /// Its class in the world's truth.
@@ -92,6 +95,7 @@ impl World {
             outcome: Outcome::Exited(0),
             note,
             ended: None,
+            lease: None,
             job: None,
             class: 0,
             left: 0.0,
@@ -121,6 +125,10 @@ impl World {
         let of_case = runs.job.is_some();
         let ends = runs.ends;
         machine.tasks.insert(task, runs);
+        if spec.partition == Partition::Stop {
+            self.check_alone(at, task);
+        }
+        let machine = self.machines.at_mut(at);
         let node = machine.node;
         if self.keeps_history {
             self.starts.entry(task).or_default().push((self.now, node));
@@ -154,6 +162,51 @@ impl World {
                 };
                 self.push(soon, at, What::Input(Input::Task(ended)));
             }
+        }
+    }
+
+    /// A task that runs at most once may run until then, by its machine's clock.
+    pub(super) fn lease(&mut self, at: u32, task: TaskId, epoch: Epoch, until: Time) {
+        let machine = self.machines.at_mut(at);
+        let ends = machine.clock.reaches(until);
+        if let Some(runs) = machine.tasks.get_mut(&task)
+            && runs.epoch == epoch
+            && runs.ended.is_none()
+        {
+            runs.lease = runs.lease.max(Some(until));
+            self.push(ends.max(self.now), at, What::LeaseEnds(task, epoch));
+        }
+    }
+
+    /// The executor ends a task whose lease was not renewed, whether or not the daemon lives.
+    pub(super) fn lease_ends(&mut self, at: u32, task: TaskId, epoch: Epoch) {
+        let now = self.now;
+        let machine = self.machines.at_mut(at);
+        let shown = machine.clock.at(now);
+        if let Some(runs) = machine.tasks.get_mut(&task)
+            && runs.epoch == epoch
+            && runs.ended.is_none()
+            && runs.lease.is_some_and(|until| until <= shown)
+        {
+            runs.ends = now;
+            runs.outcome = Outcome::Evicted;
+            runs.left = 0.0;
+            runs.rate = 0.0;
+            self.task_ends(at, task, epoch);
+        }
+    }
+
+    /// A task that runs at most once has begun: nobody else may run it.
+    fn check_alone(&mut self, at: u32, task: TaskId) {
+        let others = self.machines.iter().enumerate();
+        let mut elsewhere = others.filter(|(other, machine)| {
+            let runs = machine.tasks.get(&task);
+            *other != at as usize && runs.is_some_and(|runs| runs.ended.is_none())
+        });
+        if let Some((_, other)) = elsewhere.next() {
+            let name = other.fixed.name.clone();
+            let text = format!("it begins {task}, which may run only once and runs at {name}");
+            self.violated(at, text);
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) enum What {
     },
     /// The task may have come to its end, unless its rate has changed since.
     TaskEnds(TaskId, u64),
+    /// The task's lease may be over, unless it was renewed.
+    LeaseEnds(TaskId, u64),
     DialArrives(u32),
     /// The next thing on the world's own agenda: a submission, a fault, a moment to be noted.
     Agenda,
@@ -40,6 +42,7 @@ impl What {
             Self::Sample => "sensors read".to_owned(),
             Self::Synced { .. } => "disk synced".to_owned(),
             Self::TaskEnds(task, epoch) => format!("task {task} of epoch {epoch} ends"),
+            Self::LeaseEnds(task, epoch) => format!("lease of task {task} of epoch {epoch} ends"),
             Self::DialArrives(from) => format!("dial by machine {from} arrives"),
             Self::Agenda => "agenda".to_owned(),
         }

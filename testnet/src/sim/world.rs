@@ -322,6 +322,7 @@ impl World {
         match next.what {
             What::Agenda => self.do_agenda(),
             What::TaskEnds(task, epoch) => self.task_ends(at, task, epoch),
+            What::LeaseEnds(task, epoch) => self.lease_ends(at, task, epoch),
             What::DialArrives(peer) => {
                 if !daemon_gone {
                     self.dial_arrives(at, peer);

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use starling_api::{Client, JobRequest, Quantity, RestartPolicy};
+use starling_api::{Client, JobRequest, PartitionPolicy, Quantity, RestartPolicy};
 
 use super::connect::Connect;
 use super::error::CliError;
@@ -53,6 +53,10 @@ pub(super) struct RunArgs {
     /// Time between SIGTERM and SIGKILL when a task is stopped [default: 5s]
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = values::grace)]
     grace: Option<Quantity>,
+    /// What a partition of the cluster means: keep runs a task at least once, stop at most once, on
+    /// the side that holds a majority of the job's owners [default: keep]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    partition: Option<Partition>,
     #[command(flatten)]
     submitting: Submitting,
     #[command(flatten)]
@@ -82,6 +86,14 @@ enum Restart {
     OnFailure,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Partition {
+    /// At least once: each side goes on
+    Keep,
+    /// At most once: on one side only
+    Stop,
+}
+
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let submitting = args.submitting;
     let client = args.connect.client()?;
@@ -108,6 +120,10 @@ impl RunArgs {
             }),
             attempts: self.attempts,
             grace: self.grace,
+            partition: self.partition.map(|partition| match partition {
+                Partition::Keep => PartitionPolicy::Keep,
+                Partition::Stop => PartitionPolicy::Stop,
+            }),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From what a user asks for to what nodes agree on, and back.
 
-use starling_api::{ApiError, JobRequest, Quantity, RestartPolicy};
+use starling_api::{ApiError, JobRequest, PartitionPolicy, Quantity, RestartPolicy};
 use starling_placement::{Constraint, Resources};
-use starling_wire::job::{DEFAULT_ATTEMPTS, DEFAULT_CPU, DEFAULT_GRACE_MS};
+use starling_wire::job::{DEFAULT_ATTEMPTS, DEFAULT_CPU, DEFAULT_GRACE_MS, Partition};
 use starling_wire::{JobSpec, Restart, SpecError};
 
 /// The longest name of a job.
@@ -61,6 +61,10 @@ pub fn spec_from_request(request: JobRequest) -> Result<JobSpec, ApiError> {
         restart,
         attempts,
         grace_ms,
+        partition: match request.partition {
+            None | Some(PartitionPolicy::Keep) => Partition::Keep,
+            Some(PartitionPolicy::Stop) => Partition::Stop,
+        },
     };
     spec.check().map_err(from_spec_error)?;
     Ok(spec)
@@ -87,6 +91,7 @@ pub fn request_from_spec(spec: &JobSpec) -> JobRequest {
         constraints: spec.constraints.iter().map(ToString::to_string).collect(),
         restart,
         attempts,
+        partition: (spec.partition == Partition::Stop).then_some(PartitionPolicy::Stop),
         grace: (spec.grace_ms != DEFAULT_GRACE_MS).then(|| format!("{}ms", spec.grace_ms).into()),
     }
 }

@@ -28,6 +28,14 @@ impl Clock {
         Time::ZERO + self.offset + self.started.elapsed()
     }
 
+    /// The machine's monotonic clock at a time to come, in nanoseconds, rather too early than too
+    /// late.
+    pub(crate) fn monotonic(&self, time: Time) -> u64 {
+        let now = starling_exec::monotonic();
+        let left = u64::try_from(time.since(self.now()).as_nanos()).unwrap_or(u64::MAX);
+        now.saturating_add(left)
+    }
+
     /// The runtime's instant for a time; the past is now.
     pub(crate) fn instant(&self, time: Time) -> tokio::time::Instant {
         tokio::time::Instant::now() + time.since(self.now())

@@ -305,6 +305,7 @@ impl Driver {
     }
 
     fn act(&mut self, effects: Vec<Effect>) {
+        let mut leases = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Send { to, bytes, .. } if to == self.me => {
@@ -318,9 +319,11 @@ impl Driver {
                     epoch,
                     spec,
                     note,
+                    lease,
                 } => {
                     let mut launch = launch(task, epoch, &spec, &self.name);
                     launch.note = note;
+                    launch.lease = lease.map(|until| self.parts.clock.monotonic(until));
                     self.launches.push(launch);
                 }
                 Effect::StopTask {
@@ -330,6 +333,9 @@ impl Driver {
                 } => {
                     self.launch();
                     self.parts.executor.stop(task, epoch, outcome);
+                }
+                Effect::Lease { task, epoch, until } => {
+                    leases.push((task, epoch, self.parts.clock.monotonic(until)));
                 }
                 Effect::Forget(tasks) => self.parts.executor.acknowledge(tasks),
                 Effect::Reply { request, reply } => self.reply(request, reply),
@@ -344,6 +350,9 @@ impl Driver {
             }
         }
         self.launch();
+        if !leases.is_empty() {
+            self.parts.executor.lease(leases);
+        }
     }
 
     /// Hands what is to be started to the executor, as one message.
@@ -423,6 +432,7 @@ fn launch(
         cpu_limit: spec.cpu_limit,
         memory_limit: spec.memory_limit,
         grace_ms: spec.grace_ms,
+        lease: None,
         note: Vec::new(),
     }
 }

@@ -8,6 +8,7 @@ use starling_gossip::MemberState;
 use starling_placement::{Fit, MeasuredFit, Need, NodeFacts, Resources, feasible};
 use starling_wire::codec;
 use starling_wire::copies::MAX_OWNERS;
+use starling_wire::job::Partition;
 use starling_wire::jobs::{JobMessage, MAX_TASKS, Phase, Refusal, Report};
 use starling_wire::{Epoch, JobId, JobSpec, NodeId, Outcome, TaskId};
 
@@ -134,6 +135,7 @@ impl Host {
             owners: owners.to_vec(),
         };
         ctx.fx.lazy.push(saved::save_held(task, &row));
+        let leases = spec.partition == Partition::Stop;
         self.hold(
             task,
             Held {
@@ -141,7 +143,11 @@ impl Host {
                 owner,
                 need: spec.need,
                 class: Class::new(row.class.clone()),
-                stage: Stage::Starting,
+                stage: if leases {
+                    Stage::Leasing
+                } else {
+                    Stage::Starting
+                },
                 since: ctx.now,
                 pressed: self.pressed.sum_at(ctx.now),
                 ended: None,
@@ -149,11 +155,15 @@ impl Host {
                 resending: false,
             },
         );
+        if leases {
+            return self.seek_lease(task, ctx.now);
+        }
         ctx.fx.now.push(Effect::Start {
             task,
             epoch,
             spec: Arc::clone(spec),
             note: codec::encode(&row),
+            lease: None,
         });
     }
 
@@ -162,7 +172,10 @@ impl Host {
         let Some(held) = self.held.get_mut(&task) else {
             return;
         };
-        if matches!(held.stage, Stage::Starting | Stage::Running) {
+        if matches!(
+            held.stage,
+            Stage::Leasing | Stage::Starting | Stage::Running
+        ) {
             held.stage = Stage::Stopping;
             ctx.fx.now.push(Effect::StopTask {
                 task,

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use starling_wire::copies::{Acting, MAX_COPIES, MAX_OWNERS};
+use starling_wire::job::Partition;
 use starling_wire::{JobId, JobSpec, NodeId, Outcome, TaskId, codec};
 
+use super::leases::row;
 use super::{Host, Stage};
 use crate::effect::Effect;
 use crate::engine::Ctx;
-use crate::saved::{self, HeldRow};
+use crate::saved;
 
 /// What a host knows of a job of which it holds placements.
 #[derive(Clone, Debug)]
@@ -107,14 +109,7 @@ impl Host {
             return;
         };
         for (task, held) in self.held.range(all_of(job)) {
-            let row = HeldRow {
-                epoch: held.epoch,
-                owner: held.owner,
-                need: held.need,
-                since: held.since,
-                class: held.class.name.clone(),
-                owners: tie.owners.clone(),
-            };
+            let row = row(held, tie.owners.clone());
             ctx.fx.lazy.push(saved::save_held(*task, &row));
         }
     }
@@ -252,32 +247,30 @@ impl Host {
                 continue;
             }
             tracing::info!(%task, "no owner is there: running it again");
-            held.stage = Stage::Starting;
+            let leases = spec.partition == Partition::Stop;
+            held.stage = if leases {
+                Stage::Leasing
+            } else {
+                Stage::Starting
+            };
             held.ended = None;
             held.since = ctx.now;
             held.pressed = pressed;
-            let (epoch, owner, need) = (held.epoch, held.owner, held.need);
-            let (since, class) = (held.since, held.class.name.clone());
+            let (epoch, owner) = (held.epoch, held.owner);
+            let owners = self.ties.get(&task.job).map(|tie| tie.owners.clone());
+            let row = row(held, owners.unwrap_or_default());
             self.unsent.remove(&(owner, task));
             self.reserve(task);
-            let owners = self
-                .ties
-                .get(&task.job)
-                .map(|tie| tie.owners.clone())
-                .unwrap_or_default();
-            let row = HeldRow {
-                epoch,
-                owner,
-                need,
-                since,
-                class,
-                owners,
-            };
+            if leases {
+                self.seek_lease(task, ctx.now);
+                continue;
+            }
             ctx.fx.now.push(Effect::Start {
                 task,
                 epoch,
                 spec,
                 note: codec::encode(&row),
+                lease: None,
             });
         }
     }

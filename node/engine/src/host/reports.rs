@@ -235,6 +235,7 @@ fn report(task: TaskId, held: &Held) -> Report {
                 ran_us,
             }
         }
+        Stage::Leasing => Phase::Waiting,
         _ => Phase::Running,
     };
     Report {

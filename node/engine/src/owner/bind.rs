@@ -46,6 +46,7 @@ impl Owner {
                 task.node = Some(node);
                 task.outcome = None;
                 task.seen = false;
+                task.leasing = false;
                 task.started = None;
                 task.decision = decision.map(Arc::clone).or_else(|| task.decision.take());
             }

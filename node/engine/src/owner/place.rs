@@ -75,6 +75,9 @@ impl Owner {
             self.placing.remove(&key);
             return;
         };
+        if !self.could_lease(job, ctx) {
+            return self.wait_for_owners(key, ctx);
+        }
         let Some(placing) = self.placing.get_mut(&key) else {
             return;
         };

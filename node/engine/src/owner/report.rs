@@ -237,6 +237,7 @@ impl Owner {
         match phase {
             Phase::Running if here && task.state != TaskState::Pending => {
                 task.seen = true;
+                task.leasing = false;
                 if task.state == TaskState::Starting {
                     task.started = Some(ctx.now);
                     job.set_state(id.index, TaskState::Running);
@@ -244,6 +245,12 @@ impl Owner {
                 }
                 Note::Noted(false)
             }
+            Phase::Waiting if here && task.state == TaskState::Starting => {
+                task.leasing = true;
+                Note::Noted(false)
+            }
+            // It has not begun, and is not where it was placed last.
+            Phase::Waiting => Note::Halt,
             // Nobody else runs it and this copy is as new as any: it goes on where it is.
             Phase::Running => {
                 self.adopt(from, id, epoch, ctx);
@@ -476,7 +483,7 @@ impl Owner {
         }
         self.unplace(node, id);
         if pause.is_zero() {
-            self.ready(id);
+            self.ready(id, ctx.me);
         } else {
             self.timers.insert((ctx.now + pause, Timer::Delayed(id)));
         }

@@ -83,6 +83,7 @@ mod tests {
             cpu_limit: None,
             memory_limit: None,
             grace_ms: 0,
+            lease: None,
             note: Vec::new(),
         }
     }

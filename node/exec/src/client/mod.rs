@@ -162,6 +162,13 @@ impl Executor {
         );
     }
 
+    /// Lets tasks that were started with a lease run until then, in nanoseconds of
+    /// [`crate::monotonic`].
+    pub fn lease(&self, leases: Vec<(TaskId, Epoch, u64)>) {
+        let mut state = self.handle.shared.state();
+        state.send(vec![Request::Lease(leases)], &self.handle.shared.wake);
+    }
+
     /// Tells the runner that these ends are safely noted, so that it can forget them and remove
     /// their working directories. Their logs stay.
     pub fn acknowledge(&self, mut tasks: Vec<(TaskId, Epoch)>) {

@@ -66,6 +66,8 @@ pub(super) struct Runner {
     pub(super) tasks: BTreeMap<Key, Entry>,
     /// What the daemon wants to be told of each task when it comes back.
     pub(super) notes: BTreeMap<Key, Vec<u8>>,
+    /// Until when tasks may run that need a lease, in nanoseconds of the monotonic clock.
+    pub(super) leases: BTreeMap<Key, u64>,
     pub(super) queue: VecDeque<Key>,
     /// Ends in the order they came, with some that have been acknowledged since.
     pub(super) ended: VecDeque<Key>,
@@ -125,6 +127,7 @@ impl Runner {
             ended_count: tasks.len(),
             tasks,
             notes: BTreeMap::new(),
+            leases: BTreeMap::new(),
             running: 0,
             by_pid: HashMap::new(),
             by_number: HashMap::new(),

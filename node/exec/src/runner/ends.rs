@@ -131,6 +131,7 @@ impl Runner {
                         let _ = kill_process_group(running.pid, Signal::KILL);
                     }
                 }
+                Timer::Lease(key) => self.lease_due(now, key),
                 Timer::Drain(key) => {
                     if let Some(Entry::Running(running)) = self.tasks.get(&key)
                         && let Some(ending) = running.ended

@@ -7,6 +7,7 @@ mod daemon;
 mod ends;
 mod janitor;
 mod journal;
+mod leases;
 mod oom;
 mod program;
 mod recover;

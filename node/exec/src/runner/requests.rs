@@ -33,8 +33,17 @@ impl Runner {
                 self.settings = settings;
                 self.greet();
             }
-            Request::Start(launches) => launches.into_iter().for_each(|launch| self.take(launch)),
+            Request::Start(launches) => {
+                launches
+                    .into_iter()
+                    .for_each(|launch| self.take(now, launch));
+            }
             Request::Stop(task, epoch, outcome) => self.stop(now, (task, epoch), outcome),
+            Request::Lease(leases) => {
+                for (task, epoch, until) in leases {
+                    self.lease(now, (task, epoch), until);
+                }
+            }
             Request::Acknowledge(keys) => keys.into_iter().for_each(|key| self.forget(key)),
             Request::Shutdown(millis) => self.leave(now, Some(Duration::from_millis(millis))),
         }
@@ -74,7 +83,7 @@ impl Runner {
     }
 
     /// Takes a task to be started, unless it is known; then its state is told again.
-    fn take(&mut self, mut launch: Launch) {
+    fn take(&mut self, now: Instant, mut launch: Launch) {
         let key = (launch.task, launch.epoch);
         match self.tasks.get(&key) {
             Some(Entry::Queued { .. }) => {}
@@ -92,6 +101,7 @@ impl Runner {
                 self.end(key, Outcome::NotStarted(reason));
             }
             None => {
+                let launch_lease = launch.lease;
                 let note = std::mem::take(&mut launch.note);
                 if !note.is_empty() {
                     self.notes.insert(key, note);
@@ -103,6 +113,9 @@ impl Runner {
                         tries: 0,
                     },
                 );
+                if let Some(until) = launch_lease {
+                    self.lease(now, key, until);
+                }
                 self.queue.push_back(key);
             }
         }
@@ -158,6 +171,7 @@ impl Runner {
         }
         self.tasks.remove(&key);
         self.notes.remove(&key);
+        self.leases.remove(&key);
         self.ended_count -= 1;
         self.journal.push(&Record::Acknowledged(key.0, key.1));
         if let Some(dir) = self.work.leave(key) {

@@ -42,6 +42,11 @@ impl Runner {
         }
         self.write_journal(now);
         for (key, launch, tries) in turn {
+            if self.is_lapsed(key) {
+                self.leases.remove(&key);
+                self.end(key, Outcome::Evicted);
+                continue;
+            }
             self.start(now, key, &launch, tries);
         }
     }

@@ -11,6 +11,8 @@ use super::Key;
 pub(super) enum Timer {
     /// A stopped task's grace is over.
     Kill(Key),
+    /// A task's lease may be over.
+    Lease(Key),
     /// A task that is over has had its time to hand over output.
     Drain(Key),
     /// A start that failed for want of something passing is to be tried again.

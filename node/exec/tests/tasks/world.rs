@@ -113,6 +113,7 @@ impl World {
             cpu_limit: None,
             memory_limit: None,
             grace_ms: 5_000,
+            lease: None,
             note: Vec::new(),
         }
     }
