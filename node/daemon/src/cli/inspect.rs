@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use starling_api::{ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, TaskView};
+use starling_api::{
+    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, TaskView,
+};
 
 use super::connect::Connect;
 use super::error::CliError;
@@ -131,6 +133,10 @@ fn request(page: &mut Page, spec: &JobRequest) {
         format!("on failure, up to {tries} tries")
     });
     let grace = spec.grace.as_ref().map(ToString::to_string);
+    let partition = match spec.partition {
+        Some(PartitionPolicy::Stop) => "stop: at most once, where a majority of the owners is",
+        Some(PartitionPolicy::Keep) | None => "",
+    };
     page.fact("command", &command(&spec.command))
         .fact("class", spec.class.as_deref().unwrap_or_default())
         .fact("directory", spec.dir.as_deref().unwrap_or_default())
@@ -141,7 +147,8 @@ fn request(page: &mut Page, spec: &JobRequest) {
         .fact("disk", &amount(&spec.disk))
         .fact("constraints", &spec.constraints.join(", "))
         .fact("restart", &restart.unwrap_or_default())
-        .fact("grace", &grace.unwrap_or_default());
+        .fact("grace", &grace.unwrap_or_default())
+        .fact("partition", partition);
 }
 
 /// The command as a shell would take it.

@@ -69,6 +69,9 @@ pub(super) async fn nodes(args: NodesArgs) -> Result<ExitCode, CliError> {
         output::json(&nodes)?;
     } else {
         output::line(&nodes_table(&nodes.items, Style::of_stdout()))?;
+        if let Some(text) = guarantee(&nodes.items) {
+            output::line(&text)?;
+        }
         silent(&nodes.silent);
     }
     Ok(ExitCode::SUCCESS)
@@ -92,6 +95,20 @@ pub(super) async fn token(args: TokenArgs) -> Result<ExitCode, CliError> {
         output::line(&token.token)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the cluster still promises while nodes are out of sight; none while all are there.
+pub(super) fn guarantee(nodes: &[NodeView]) -> Option<String> {
+    let members = nodes.iter().filter(|node| node.state != NodeState::Left);
+    let all = members.clone().count();
+    let there = members.filter(|node| node.state != NodeState::Dead).count();
+    if there == all {
+        return None;
+    }
+    Some(format!(
+        "{there} of {all} nodes visible: at-least-once jobs of the others are failed over; \
+         at-most-once jobs run where a majority of their owners is visible, else they wait"
+    ))
 }
 
 fn told(drain: &Drain, json: bool) -> Result<ExitCode, CliError> {

@@ -153,6 +153,12 @@ const fn state(state: engine::TaskState) -> TaskState {
 }
 
 fn waits_for(job: &Job, task: &Task) -> Option<String> {
+    if task.state == engine::TaskState::Starting && task.leasing {
+        let owners = job.owners.len();
+        return Some(format!(
+            "a lease from a majority of its {owners} owners, because it may run at most once"
+        ));
+    }
     if task.state != engine::TaskState::Pending {
         return None;
     }

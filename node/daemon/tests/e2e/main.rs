@@ -13,6 +13,7 @@ mod demo;
 mod disk;
 mod failover;
 mod garbage;
+mod leases;
 mod leaving;
 mod logs;
 mod tasks;
