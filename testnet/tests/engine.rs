@@ -402,6 +402,84 @@ fn failed_tasks_are_tried_again_only_if_asked_for() {
 }
 
 #[test]
+fn a_service_is_run_again_with_longer_pauses_until_it_is_stopped() {
+    let (mut world, nodes) = formed(31, 2);
+    let mut service = spec(1, 200);
+    service.restart = Restart::Always;
+    service.attempts = u32::MAX;
+    let id = world.submit(nodes[0], service).unwrap();
+    world.run_for(40 * SECOND);
+    let begins: Vec<_> = world.starts.values().flatten().map(|(at, _)| *at).collect();
+    // Pauses of 1, 2, 4, 8 and 16 s, a tenth more or less each.
+    assert_eq!(begins.len(), 6, "{begins:?}");
+    for (index, pair) in begins.windows(2).enumerate() {
+        let pause = pair[1].since(pair[0]).as_secs_f64() - 0.2;
+        let wanted = f64::from(1 << index);
+        assert!((pause / wanted - 1.0).abs() < 0.2, "{pause} for {wanted}");
+    }
+    world.command(nodes[0], Command::Stop(Target::Job(id)));
+    assert!(world.run_until(5 * SECOND, |w| over(w, nodes[0], id)));
+    assert_eq!(world.job(nodes[0], id).unwrap().state, JobState::Stopped);
+}
+
+#[test]
+fn a_service_that_ran_for_long_begins_with_the_first_pause_again() {
+    let (mut world, nodes) = formed(32, 1);
+    let mut service = spec(1, 70_000);
+    service.restart = Restart::Always;
+    service.attempts = 4;
+    let id = world.submit(nodes[0], service).unwrap();
+    assert!(world.run_until(300 * SECOND, |w| over(w, nodes[0], id)));
+    let begins: Vec<_> = world.starts.values().flatten().map(|(at, _)| *at).collect();
+    assert_eq!(begins.len(), 4);
+    for pair in begins.windows(2) {
+        assert!(pair[1].since(pair[0]) < 72 * SECOND, "{begins:?}");
+    }
+}
+
+#[test]
+fn a_task_whose_time_is_up_has_failed_and_is_tried_again_as_its_job_says() {
+    let (mut world, nodes) = formed(33, 2);
+    let mut slow = spec(2, 60_000);
+    slow.timeout_ms = Some(1_500);
+    slow.restart = Restart::OnFailure;
+    slow.attempts = 2;
+    let id = world.submit(nodes[0], slow).unwrap();
+    assert!(world.run_until(10 * SECOND, |w| over(w, nodes[0], id)));
+    let job = world.job(nodes[0], id).unwrap();
+    assert_eq!(job.counts.failed, 2);
+    for task in &job.tasks {
+        assert_eq!(task.outcome, Some(Outcome::TimedOut));
+        assert_eq!(task.attempts, 2);
+        let ran = task.ran.unwrap();
+        assert!(
+            ran >= Duration::from_millis(1_500) && ran < 2 * SECOND,
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_node_that_fails_task_after_task_is_avoided_for_that_job() {
+    let (mut world, nodes) = formed(34, 3);
+    let mut failing = spec(1, 10);
+    failing.command[2] = "3".into();
+    failing.restart = Restart::OnFailure;
+    failing.attempts = 10;
+    let id = world.submit(nodes[0], failing).unwrap();
+    let limit = 600 * SECOND;
+    assert!(world.run_until(limit, |w| over(w, nodes[0], id)));
+    let mut places: Vec<_> = world.starts.values().flatten().map(|(_, n)| *n).collect();
+    assert_eq!(places.len(), 10);
+    places.sort_unstable();
+    for node in nodes {
+        // Three failures each; then they are all alike, and one more try is left.
+        let count = places.iter().filter(|place| **place == node).count();
+        assert!((3..=4).contains(&count), "{places:?}");
+    }
+}
+
+#[test]
 fn a_draining_node_takes_nothing_new_and_moves_what_is_left_at_its_deadline() {
     let (mut world, nodes) = formed(9, 3);
     let long = world.submit(nodes[0], spec(6, 60_000)).unwrap();

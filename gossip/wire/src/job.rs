@@ -24,7 +24,7 @@ pub const DEFAULT_GRACE_MS: u32 = 5_000;
 /// How often a task with `restart = on-failure` is tried when its job does not say.
 pub const DEFAULT_ATTEMPTS: u32 = 5;
 
-/// Whether a task that failed is tried again.
+/// Whether a task that ended is run again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restart {
     /// A failed task stays failed.
@@ -34,6 +34,9 @@ pub enum Restart {
     /// A failed task is tried again, up to the job's attempts.
     #[serde(rename = "on-failure")]
     OnFailure,
+    /// A task that ended is run again, however it ended, until somebody stops it.
+    #[serde(rename = "always")]
+    Always,
 }
 
 /// What a partition of the cluster means for a job's tasks.
@@ -87,10 +90,13 @@ pub struct JobSpec {
     pub constraints: Vec<Constraint>,
     /// Whether failed tasks are tried again.
     pub restart: Restart,
-    /// How often a task may be started when `restart` is on-failure.
+    /// How often a task may be started when `restart` is not never; the greatest number is no limit.
     pub attempts: u32,
     /// Milliseconds between SIGTERM and SIGKILL.
     pub grace_ms: u32,
+    /// Milliseconds after which a task that still runs is stopped, and has failed; none is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// What a partition of the cluster means for its tasks.
     #[serde(skip_serializing_if = "Partition::is_default")]
     pub partition: Partition,
@@ -199,6 +205,13 @@ impl JobSpec {
                 "ask for at least some MiB, for example 64MiB, or leave it out",
             ));
         }
+        if self.timeout_ms == Some(0) {
+            return Err(SpecError::new(
+                "timeout",
+                "zero",
+                "give a time, for example 10m, or leave it out",
+            ));
+        }
         if self.attempts == 0 {
             return Err(SpecError::new(
                 "attempts",
@@ -244,6 +257,9 @@ pub enum Outcome {
     /// Starling stopped it because somebody asked for that.
     #[serde(rename = "x")]
     Stopped,
+    /// Starling stopped it because its time was up.
+    #[serde(rename = "t")]
+    TimedOut,
     /// Its node gave it up (drained, leaving); it is to run elsewhere.
     #[serde(rename = "v")]
     Evicted,
@@ -264,13 +280,14 @@ impl Outcome {
     }
 
     /// The exit code a shell would show: 128 + N for signal N, 137 for an out-of-memory kill,
-    /// 127 for what could not be started.
+    /// 127 for what could not be started, 124 as of timeout(1).
     pub const fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Exited(code) => Some(*code),
             Self::Signalled(signal) => Some(128 + *signal),
             Self::OutOfMemory => Some(137),
             Self::NotStarted(_) => Some(127),
+            Self::TimedOut => Some(124),
             Self::Stopped | Self::Evicted | Self::Lost => None,
         }
     }
@@ -282,6 +299,7 @@ impl fmt::Display for Outcome {
             Self::Exited(code) => write!(f, "exit code {code}"),
             Self::Signalled(signal) => write!(f, "ended by signal {signal}"),
             Self::OutOfMemory => f.write_str("out of memory"),
+            Self::TimedOut => f.write_str("its time was up"),
             Self::NotStarted(reason) => write!(f, "could not start: {reason}"),
             Self::Stopped => f.write_str("stopped"),
             Self::Evicted => f.write_str("moved off its node"),

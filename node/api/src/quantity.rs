@@ -23,6 +23,8 @@ pub const MAX_MEMORY: u64 = 1 << 50;
 pub const MAX_DISK: u64 = 1 << 60;
 /// The longest grace, in milliseconds: an hour.
 pub const MAX_GRACE_MS: u32 = 3_600_000;
+/// The longest time that something may take, in milliseconds: a thousand days.
+const MAX_TIME_MS: u64 = 86_400_000_000;
 
 /// An amount as it was written: a bare number, or a number with a unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,17 +93,32 @@ impl Quantity {
     /// A time to wait, in milliseconds; zero is none.
     pub fn millis(&self, field: &str) -> Result<u32, ApiError> {
         const RIGHT: &str = "write seconds (`5`) or a time with its unit (`500ms`, `5s`, `1m`)";
-        let (number, unit) = self.split(field, RIGHT)?;
+        let millis = self.time(field, RIGHT)?;
+        let most = f64::from(MAX_GRACE_MS);
+        let millis = self.in_range(field, millis, 0.0, most, "0s", "1h")?;
+        u32::try_from(millis).map_err(|_| ApiError::internal("time out of range"))
+    }
+
+    /// A time that something may take, in milliseconds.
+    pub fn long_millis(&self, field: &str) -> Result<u64, ApiError> {
+        const RIGHT: &str =
+            "write seconds (`90`) or a time with its unit (`90s`, `10m`, `2h`, `7d`)";
+        let millis = self.time(field, RIGHT)?;
+        let most = as_float(MAX_TIME_MS);
+        self.in_range(field, millis, 1.0, most, "1ms", "1000d")
+    }
+
+    fn time(&self, field: &str, right: &'static str) -> Result<f64, ApiError> {
+        let (number, unit) = self.split(field, right)?;
         let factor = match unit.as_str() {
             "ms" => 1.0,
             "" | "s" => 1000.0,
             "m" | "min" => 60_000.0,
             "h" => 3_600_000.0,
-            _ => return Err(self.unknown_unit(field, &unit, RIGHT)),
+            "d" => 86_400_000.0,
+            _ => return Err(self.unknown_unit(field, &unit, right)),
         };
-        let most = f64::from(MAX_GRACE_MS);
-        let millis = self.in_range(field, (number * factor).round(), 0.0, most, "0s", "1h")?;
-        u32::try_from(millis).map_err(|_| ApiError::internal("time out of range"))
+        Ok((number * factor).round())
     }
 
     fn bytes(&self, field: &str) -> Result<f64, ApiError> {

@@ -48,15 +48,20 @@ pub struct JobRequest {
     /// labels `arch`, `os` and `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
-    /// Whether a task that failed is tried again. Left out: never.
+    /// Whether a task that ended is run again. Left out: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<RestartPolicy>,
-    /// How often a task is tried with `restart = "on-failure"`. Left out: 5.
+    /// How often a task is run at most: left out, 5 times with `restart = "on-failure"`, and without
+    /// limit with `"always"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// Time between SIGTERM and SIGKILL: seconds, or `500ms`, `5s`, `1m`. Left out: 5 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace: Option<Quantity>,
+    /// Time after which a task that still runs is stopped and has failed: seconds, or `90s`, `10m`,
+    /// `2h`. Left out: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Quantity>,
     /// What a partition of the cluster means for its tasks. Left out: keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<PartitionPolicy>,
@@ -73,7 +78,7 @@ pub enum PartitionPolicy {
     Stop,
 }
 
-/// Whether a task that failed is tried again.
+/// Whether a task that ended is run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
@@ -81,6 +86,8 @@ pub enum RestartPolicy {
     Never,
     /// A failed task is tried again, up to the job's attempts.
     OnFailure,
+    /// A task that ended is run again, however it ended, until somebody stops it.
+    Always,
 }
 
 const fn one() -> u32 {
@@ -105,6 +112,7 @@ impl JobRequest {
             restart: None,
             attempts: None,
             grace: None,
+            timeout: None,
             partition: None,
         }
     }

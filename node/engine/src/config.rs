@@ -56,6 +56,8 @@ pub struct Config {
     pub retry_first: Duration,
     /// The longest such pause.
     pub retry_max: Duration,
+    /// A task that ran for so long begins with the first pause again.
+    pub retry_reset: Duration,
     /// How long a leaving node waits for its tasks to end and be noted.
     pub leave_deadline: Duration,
     /// Which parts of the placement rule are in force.
@@ -87,6 +89,7 @@ impl Default for Config {
             cold_start: Duration::from_secs(3),
             retry_first: Duration::from_secs(1),
             retry_max: Duration::from_secs(300),
+            retry_reset: Duration::from_secs(60),
             leave_deadline: Duration::from_secs(8),
             policy: Policy::default(),
             classes: None,

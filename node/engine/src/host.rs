@@ -11,6 +11,7 @@ mod leaving;
 mod load;
 mod pressed;
 mod reports;
+mod timeouts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -137,6 +138,8 @@ pub(crate) struct Host {
     /// When those run again unless an owner is there.
     cold_start: Option<Time>,
     leases: Leases,
+    /// When the time of running tasks is up.
+    timeouts: BTreeSet<(Time, TaskId, Epoch)>,
     reserved: Resources,
     running: u32,
     /// How many placements that are not over are of each class.
@@ -246,6 +249,7 @@ impl Host {
             if leases {
                 self.seek_lease(task, ctx.now);
             }
+            self.limit_time(task);
         }
         if !self.cold.is_empty() {
             self.cold_start = Some(ctx.now + ctx.config.cold_start);
@@ -277,6 +281,7 @@ impl Host {
                     held.pressed = pressed;
                     let owner = held.owner;
                     self.unsent.insert((owner, task));
+                    self.limit_time(task);
                 }
             }
             TaskEvent::Ended {
@@ -354,6 +359,7 @@ impl Host {
             self.cold_start = None;
             self.start_cold(ctx);
         }
+        self.timeout_tick(ctx);
         self.lease_tick(ctx);
         self.drain_tick(ctx);
     }
@@ -365,6 +371,7 @@ impl Host {
             self.offer_again,
             self.cold_start,
             self.leases.next_deadline(),
+            self.timeouts.first().map(|(at, ..)| *at),
             self.drain_deadline,
             self.leaving.filter(|_| !self.left),
         ]

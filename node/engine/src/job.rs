@@ -1,6 +1,6 @@
 //! Jobs and tasks as their owner sees them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,6 +147,8 @@ pub struct Job {
     pub(crate) told: bool,
     /// Whether all its owners are known to have all its results.
     pub(crate) settled: bool,
+    /// How often in a row its tasks failed on a node.
+    pub(crate) failures: BTreeMap<NodeId, u32>,
 }
 
 /// A task of a job that this node owns.
@@ -160,6 +162,8 @@ pub struct Task {
     pub epoch: Epoch,
     /// How often it was started and ended by itself.
     pub attempts: u32,
+    /// How often in a row it ended without having run for long.
+    pub(crate) streak: u32,
     /// How often it was placed again because its node was lost or gave it up.
     pub moves: u32,
     /// How it ended last.
@@ -187,6 +191,7 @@ impl Task {
             node: None,
             epoch: 0,
             attempts: 0,
+            streak: 0,
             moves: 0,
             outcome: None,
             started: None,
@@ -205,6 +210,10 @@ const PLACEMENT_BITS: u32 = 24;
 /// A job's first term. The low eight bits of a later one are of whoever began it, so that two owners
 /// that take a job up at a time do so in different terms.
 pub(crate) const FIRST_TERM: u32 = 1 << 8;
+/// After so many failures in a row a node is avoided for a job.
+const SHUNNED: u32 = 3;
+/// The most nodes whose failures are counted for a job.
+const MAX_FAILING: usize = 256;
 /// The most former owners that are remembered.
 pub(crate) const MAX_FORMER: usize = 8;
 
@@ -239,6 +248,7 @@ impl Job {
             resumes: None,
             told: false,
             settled: false,
+            failures: BTreeMap::new(),
             spec,
         }
     }
@@ -260,6 +270,23 @@ impl Job {
         let count = (last >> 8).saturating_add(1);
         self.term = (count << 8) | (me.tag() & 0xff);
         self.actor = me;
+    }
+
+    /// A task of it has ended on a node, well or not.
+    pub(crate) fn note_end(&mut self, node: NodeId, failed: bool) {
+        if !failed {
+            self.failures.remove(&node);
+        } else if self.failures.len() < MAX_FAILING || self.failures.contains_key(&node) {
+            let count = self.failures.entry(node).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Whether its tasks failed on a node one after the other: others are tried first.
+    pub(crate) fn shuns(&self, node: &NodeId) -> bool {
+        self.failures
+            .get(node)
+            .is_some_and(|count| *count >= SHUNNED)
     }
 
     /// Whether somebody asked to stop it.

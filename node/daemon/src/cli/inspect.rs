@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use starling_api::{
-    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, TaskView,
+    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, RestartPolicy,
+    TaskView,
 };
 
 use super::connect::Connect;
@@ -128,10 +129,14 @@ fn request(page: &mut Page, spec: &JobRequest) {
     };
     let env: Vec<_> = spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let cpu = spec.cpu.as_ref().map(ToString::to_string);
-    let restart = spec.restart.map(|_| {
-        let tries = spec.attempts.unwrap_or(1);
-        format!("on failure, up to {tries} tries")
+    let tries = spec.attempts.map(|tries| format!(", up to {tries} tries"));
+    let tries = tries.unwrap_or_default();
+    let restart = spec.restart.map(|policy| match policy {
+        RestartPolicy::Never => "never".to_owned(),
+        RestartPolicy::OnFailure => format!("on failure{tries}"),
+        RestartPolicy::Always => format!("always{tries}"),
     });
+    let timeout = spec.timeout.as_ref().map(ToString::to_string);
     let grace = spec.grace.as_ref().map(ToString::to_string);
     let partition = match spec.partition {
         Some(PartitionPolicy::Stop) => "stop: at most once, where a majority of the owners is",
@@ -148,6 +153,7 @@ fn request(page: &mut Page, spec: &JobRequest) {
         .fact("constraints", &spec.constraints.join(", "))
         .fact("restart", &restart.unwrap_or_default())
         .fact("grace", &grace.unwrap_or_default())
+        .fact("timeout", &timeout.unwrap_or_default())
         .fact("partition", partition);
 }
 

@@ -44,15 +44,18 @@ pub(super) struct RunArgs {
     /// The user to run as [default: the daemon's]
     #[arg(long)]
     user: Option<String>,
-    /// Whether a task that failed is tried again
-    #[arg(long, value_enum)]
+    /// Whether a task that ended is run again [default: never]
+    #[arg(long, value_enum, value_name = "WHEN")]
     restart: Option<Restart>,
-    /// How often a task is tried with --restart on-failure [default: 5]
+    /// How often a task is run at most [default: 5 with --restart on-failure, no limit with always]
     #[arg(long, value_name = "N", requires = "restart", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     attempts: Option<u32>,
     /// Time between SIGTERM and SIGKILL when a task is stopped [default: 5s]
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = values::grace)]
     grace: Option<Quantity>,
+    /// Time after which a task that still runs is stopped and has failed: 90s, 10m, 2h
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = values::timeout)]
+    timeout: Option<Quantity>,
     /// What a partition of the cluster means: keep runs a task at least once, stop at most once, on
     /// the side that holds a majority of the job's owners [default: keep]
     #[arg(long, value_enum, value_name = "POLICY")]
@@ -84,6 +87,8 @@ enum Restart {
     Never,
     /// A failed task is tried again, up to --attempts
     OnFailure,
+    /// A task that ended is run again, however it ended, until it is stopped
+    Always,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -117,9 +122,11 @@ impl RunArgs {
             restart: self.restart.map(|restart| match restart {
                 Restart::Never => RestartPolicy::Never,
                 Restart::OnFailure => RestartPolicy::OnFailure,
+                Restart::Always => RestartPolicy::Always,
             }),
             attempts: self.attempts,
             grace: self.grace,
+            timeout: self.timeout,
             partition: self.partition.map(|partition| match partition {
                 Partition::Keep => PartitionPolicy::Keep,
                 Partition::Stop => PartitionPolicy::Stop,

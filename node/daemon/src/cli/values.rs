@@ -89,6 +89,11 @@ pub(crate) fn grace(text: &str) -> Result<Quantity, String> {
     checked(text, |amount| amount.millis("--grace").map(drop))
 }
 
+/// How long a task may run.
+pub(crate) fn timeout(text: &str) -> Result<Quantity, String> {
+    checked(text, |amount| amount.long_millis("--timeout").map(drop))
+}
+
 fn checked(
     text: &str,
     check: impl Fn(&Quantity) -> Result<(), ApiError>,

@@ -41,6 +41,11 @@ pub fn spec_from_request(request: JobRequest) -> Result<JobSpec, ApiError> {
             let (problem, remedy) = text.split_once("; ").unwrap_or((&text, ""));
             ApiError::invalid("constraints", problem, remedy)
         })?;
+    let timeout_ms = request
+        .timeout
+        .as_ref()
+        .map(|timeout| timeout.long_millis("timeout"))
+        .transpose()?;
     let (restart, attempts) = restart(request.restart, request.attempts)?;
     let spec = JobSpec {
         name: name(request.name)?,
@@ -61,6 +66,7 @@ pub fn spec_from_request(request: JobRequest) -> Result<JobSpec, ApiError> {
         restart,
         attempts,
         grace_ms,
+        timeout_ms,
         partition: match request.partition {
             None | Some(PartitionPolicy::Keep) => Partition::Keep,
             Some(PartitionPolicy::Stop) => Partition::Stop,
@@ -76,6 +82,10 @@ pub fn request_from_spec(spec: &JobSpec) -> JobRequest {
     let (restart, attempts) = match spec.restart {
         Restart::Never => (None, None),
         Restart::OnFailure => (Some(RestartPolicy::OnFailure), Some(spec.attempts)),
+        Restart::Always => (
+            Some(RestartPolicy::Always),
+            Some(spec.attempts).filter(|most| *most != u32::MAX),
+        ),
     };
     JobRequest {
         name: (!spec.name.is_empty()).then(|| spec.name.clone()),
@@ -91,6 +101,7 @@ pub fn request_from_spec(spec: &JobSpec) -> JobRequest {
         constraints: spec.constraints.iter().map(ToString::to_string).collect(),
         restart,
         attempts,
+        timeout: spec.timeout_ms.map(|millis| format!("{millis}ms").into()),
         partition: (spec.partition == Partition::Stop).then_some(PartitionPolicy::Stop),
         grace: (spec.grace_ms != DEFAULT_GRACE_MS).then(|| format!("{}ms", spec.grace_ms).into()),
     }
@@ -119,11 +130,14 @@ fn restart(
         (Some(RestartPolicy::OnFailure), attempts) => {
             Ok((Restart::OnFailure, attempts.unwrap_or(DEFAULT_ATTEMPTS)))
         }
+        (Some(RestartPolicy::Always), attempts) => {
+            Ok((Restart::Always, attempts.unwrap_or(u32::MAX)))
+        }
         (_, None | Some(1)) => Ok((Restart::Never, 1)),
         (_, Some(n)) => Err(ApiError::invalid(
             "attempts",
             format!("{n}, but failed tasks are not to be tried again"),
-            "say restart = on-failure as well, or leave attempts out",
+            "say restart = on-failure or always as well, or leave attempts out",
         )),
     }
 }

@@ -86,7 +86,11 @@ impl Owner {
             .min(ROUND_TASKS);
         let spec = Arc::clone(&job.spec);
         let need = need_of(&spec);
-        let view = look(&need, count, &self.distrust, ctx);
+        let mut view = look(&need, count, &self.distrust, ctx);
+        let able = |known: &Known<'_, NodeId>| could_ever(&need, &known.facts).is_ok();
+        if view.iter().any(|k| able(k) && !job.shuns(&k.node)) {
+            view.retain(|known| !job.shuns(&known.node));
+        }
         let ages: Duration = view.iter().map(|known| known.age).sum();
         let age = ages / u32::try_from(view.len()).unwrap_or(u32::MAX).max(1);
         let policy = ctx.config.policy;

@@ -343,10 +343,7 @@ impl Owner {
         let Some(job) = self.jobs.get_mut(&id.job) else {
             return;
         };
-        let most = match job.spec.restart {
-            Restart::Never => 0,
-            Restart::OnFailure => job.spec.attempts,
-        };
+        let (restart, most) = (job.spec.restart, job.spec.attempts);
         let Some(task) = job.task_mut(id.index) else {
             return;
         };
@@ -373,16 +370,28 @@ impl Owner {
         } else {
             TaskState::Failed
         };
-        task.attempts += 1;
+        task.attempts = task.attempts.saturating_add(1);
         task.ran = Some(ran);
-        let attempts = task.attempts;
-        let again = state == TaskState::Failed && attempts < most;
+        if ran >= ctx.config.retry_reset {
+            task.streak = 0;
+        }
+        task.streak = task.streak.saturating_add(1);
+        let (attempts, streak) = (task.attempts, task.streak);
+        let wanted = match restart {
+            Restart::Never => false,
+            Restart::OnFailure => state == TaskState::Failed,
+            Restart::Always => state != TaskState::Stopped && !task.halting,
+        };
+        let again = wanted && (attempts < most || most == u32::MAX);
         if again {
             task.epoch += 1;
-            let pause = self.retry_pause(attempts, ctx);
+        }
+        job.note_end(from, state == TaskState::Failed);
+        if again {
+            let pause = self.retry_pause(streak, ctx);
             let detail = format!(
                 "{outcome}; try {} in {} ms",
-                attempts + 1,
+                attempts.saturating_add(1),
                 pause.as_millis()
             );
             tell(ctx, EventKind::TaskRetried, id, Some(from), detail);
@@ -397,8 +406,9 @@ impl Owner {
         }
     }
 
-    fn retry_pause(&self, attempts: u32, ctx: &mut Ctx<'_>) -> Duration {
-        let doubled = ctx.config.retry_first * 2u32.saturating_pow(attempts.saturating_sub(1));
+    fn retry_pause(&self, streak: u32, ctx: &mut Ctx<'_>) -> Duration {
+        let times = 2u32.saturating_pow(streak.saturating_sub(1));
+        let doubled = ctx.config.retry_first.saturating_mul(times);
         let pause = doubled.min(ctx.config.retry_max);
         pause.mul_f64(ctx.rng.random_range(0.9..1.1))
     }
