@@ -1,5 +1,6 @@
 //! What the program does on the command line, one file per command.
 
+pub(crate) mod fuzz;
 pub(crate) mod learn;
 pub(crate) mod shrink;
 pub(crate) mod simulate;

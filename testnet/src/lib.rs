@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod case;
+pub mod fuzz;
 pub mod learn;
 pub mod model;
 pub mod outcome;

@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// Play a scenario in virtual time, policies side by side
     Sim(commands::simulate::Args),
+    /// Run small clusters through bad weather, seed by seed, and check what must hold
+    Fuzz(commands::fuzz::Args),
     /// Compare the queueing model with what is known from elsewhere
     Validate(commands::validate::Args),
     /// Predict times and speeds from a few measurements, and judge the predictions
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Sim(args) => commands::simulate::main(&args),
+        Command::Fuzz(args) => commands::fuzz::main(&args),
         Command::Validate(args) => commands::validate::main(&args),
         Command::Learn(args) => commands::learn::main(&args),
         Command::Shrink(args) => commands::shrink::main(&args),

@@ -135,6 +135,8 @@ pub struct Job {
     pub counts: Counts,
     /// The last round of placement that left tasks without a place, and what they wait for.
     pub waits: Option<(Arc<Decision<NodeId>>, String)>,
+    /// When this node learned that it is over, by its own clock: clocks differ.
+    pub(crate) over_since: Option<Time>,
     /// Whether its record is on disk.
     pub(crate) durable: bool,
     /// Owners that were replaced while they were dead: they may act on a record of their own.
@@ -235,6 +237,7 @@ impl Job {
             term: FIRST_TERM,
             submitted,
             finished: None,
+            over_since: None,
             state: JobState::Active,
             tasks: vec![Task::new(); count as usize],
             counts: Counts {

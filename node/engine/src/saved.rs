@@ -50,6 +50,8 @@ struct JobRow {
     term: u32,
     submitted: Time,
     finished: Option<Time>,
+    #[serde(default)]
+    over_since: Option<Time>,
     stopping: bool,
     /// None is the first owner.
     #[serde(default)]
@@ -258,6 +260,7 @@ pub(crate) fn save_job(job: &Job) -> Save {
             term: job.term,
             submitted: job.submitted,
             finished: job.finished,
+            over_since: job.over_since,
             stopping: matches!(job.state, JobState::Stopping | JobState::Stopped),
             taker: Some(job.taker),
             actor: Some(job.actor),
@@ -339,6 +342,7 @@ fn job(id: JobId, row: JobRow) -> Job {
         // What was saved before terms named their owner began at 1.
         term: row.term.max(FIRST_TERM),
         finished: row.finished,
+        over_since: row.over_since.or(row.finished),
         state: if row.stopping {
             JobState::Stopping
         } else {

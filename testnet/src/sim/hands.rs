@@ -35,15 +35,18 @@ impl World {
 
     /// Lets nothing pass between the two groups any more, in either direction.
     pub fn cut(&mut self, some: &[NodeId], others: &[NodeId]) {
+        self.cut_one_way(some, others);
+        self.cut_one_way(others, some);
+    }
+
+    /// Lets nothing pass from one group to the other any more.
+    pub fn cut_one_way(&mut self, from: &[NodeId], to: &[NodeId]) {
         let find = |nodes: &[NodeId]| -> Vec<u32> {
-            nodes
-                .iter()
-                .filter_map(|node| self.machines.find(node))
-                .collect()
+            let found = nodes.iter().filter_map(|node| self.machines.find(node));
+            found.collect()
         };
-        let (some, others) = (find(some), find(others));
-        self.network.cut_one_way(&some, &others);
-        self.network.cut_one_way(&others, &some);
+        let (from, to) = (find(from), find(to));
+        self.network.cut_one_way(&from, &to);
     }
 
     /// Gives a command to a node's engine; the answer will be among [`World::replies`].

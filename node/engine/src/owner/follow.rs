@@ -484,5 +484,5 @@ const fn rendezvous(a: u64, b: u64) -> u64 {
 
 /// When a job that was copied is to be kept until.
 pub(super) fn kept_until(job: &Job, ctx: &Ctx<'_>) -> Time {
-    job.finished.unwrap_or(ctx.now) + ctx.config.retention
+    job.over_since.unwrap_or(ctx.now) + ctx.config.retention
 }

@@ -189,6 +189,7 @@ impl Owner {
                 _ => JobState::Finished,
             };
             job.finished = Some(copy.finished.unwrap_or(ctx.now));
+            job.over_since = Some(ctx.now);
             job.waits = None;
             ctx.fx.saves.push(saved::save_job(job));
             // Kept here from now on: clocks differ.

@@ -440,6 +440,7 @@ impl Owner {
                 _ => JobState::Finished,
             };
             job.finished = Some(ctx.now);
+            job.over_since = Some(ctx.now);
             job.waits = None;
             ctx.fx.saves.push(saved::save_job(job));
             self.timers
