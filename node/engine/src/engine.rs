@@ -72,7 +72,7 @@ impl Ctx<'_> {
 
     /// Sends when what was saved before is durable.
     pub(crate) fn send_after(&mut self, to: NodeId, message: JobMessage) {
-        if !self.gossip.is_linked(&to) {
+        if to != self.me && !self.gossip.is_linked(&to) {
             self.unlinked.push(to);
         }
         let bytes = encode_frame(&Message::Jobs(message));

@@ -126,6 +126,14 @@ impl World {
             bytes
         };
         if !self.network.is_linked(from, to) {
+            let peer = self.machines.at(to).node;
+            let engine = self.machines.at(from).engine.as_ref();
+            let believes = engine.is_some_and(|engine| engine.gossip().is_linked(&peer));
+            if believes && self.network.passes(from, to) && self.network.passes(to, from) {
+                // It went down while nothing could tell: whoever is there now says so.
+                let delay = self.network.one_way(from, to, &mut self.rng);
+                return self.push(self.now + delay * 2, from, What::Reset(to));
+            }
             return self.keep(from, to, bytes);
         }
         self.carry(from, to, bytes);

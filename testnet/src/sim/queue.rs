@@ -24,6 +24,8 @@ pub(super) enum What {
     /// The task's lease may be over, unless it was renewed.
     LeaseEnds(TaskId, u64),
     DialArrives(u32),
+    /// The other end of a link has no such link.
+    Reset(u32),
     /// The next thing on the world's own agenda: a submission, a fault, a moment to be noted.
     Agenda,
 }
@@ -44,6 +46,7 @@ impl What {
             Self::TaskEnds(task, epoch) => format!("task {task} of epoch {epoch} ends"),
             Self::LeaseEnds(task, epoch) => format!("lease of task {task} of epoch {epoch} ends"),
             Self::DialArrives(from) => format!("dial by machine {from} arrives"),
+            Self::Reset(peer) => format!("link to machine {peer} is reset"),
             Self::Agenda => "agenda".to_owned(),
         }
     }

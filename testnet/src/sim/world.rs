@@ -230,6 +230,7 @@ impl World {
         let engine = Engine::new(config, signer, &saved, rng, local, &mut fx);
         machine.engine = Some(engine.expect("a simulated disk is never damaged"));
         machine.life += 1;
+        machine.paused = Time::ZERO;
         machine.wake = None;
         machine.sampled = (HostSample::default(), 0);
         machine.unread_since = None;
@@ -329,6 +330,12 @@ impl World {
                 }
             }
             _ if daemon_gone => {}
+            What::Reset(peer) => {
+                if !self.network.is_linked(at, peer) {
+                    let peer = self.machines.at(peer).node;
+                    self.feed(at, Input::LinkDown(peer));
+                }
+            }
             what if machine.paused > self.now => {
                 let until = machine.paused;
                 if matches!(what, What::Tick) && machine.wake == Some(next.at) {
