@@ -7,6 +7,7 @@ mod host;
 mod hq;
 mod idle;
 mod latency;
+mod loaded;
 pub(crate) mod placement;
 mod procs;
 mod rate;
@@ -65,10 +66,12 @@ enum Part {
     Idle,
     /// Gossip of a busy cluster of 20
     Busy,
-    /// From the kill of a node to its tasks running elsewhere
+    /// From the kill of a node, a host or an owner, to its tasks running elsewhere
     Recovery,
     /// The same when it is cut off; needs root and iproute2
     Cut,
+    /// Nodes wrongly held dead while every core is taken
+    Loaded,
 }
 
 /// How thoroughly.
@@ -81,8 +84,10 @@ pub(crate) struct Scale {
     idle_clusters: &'static [usize],
     settle: Duration,
     window: Duration,
+    recovery_clusters: &'static [usize],
     kills: usize,
     cuts: usize,
+    loaded: Duration,
 }
 
 impl Scale {
@@ -96,8 +101,10 @@ impl Scale {
             idle_clusters: &[1, 5, 20],
             settle: Duration::from_secs(10),
             window: Duration::from_secs(30),
-            kills: 12,
-            cuts: 6,
+            recovery_clusters: &[3, 5, 20],
+            kills: 20,
+            cuts: 20,
+            loaded: Duration::from_secs(600),
         }
     }
 
@@ -111,8 +118,10 @@ impl Scale {
             idle_clusters: &[1, 5],
             settle: Duration::from_secs(2),
             window: Duration::from_secs(5),
+            recovery_clusters: &[3],
             kills: 3,
             cuts: 2,
+            loaded: Duration::from_secs(10),
         }
     }
 }
@@ -229,6 +238,7 @@ async fn one(part: Part, report: &mut Report, scale: &Scale) -> Result<(), Bench
         Part::Busy => idle::busy(report, scale, 20).await?,
         Part::Recovery => recovery::kills(report, scale).await?,
         Part::Cut => recovery::cuts(report, scale).await?,
+        Part::Loaded => loaded::run(report, scale).await?,
     }
     Ok(())
 }
