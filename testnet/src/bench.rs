@@ -15,7 +15,6 @@ mod recovery;
 mod report;
 pub(crate) mod stamp;
 mod stats;
-mod wires;
 mod world;
 
 use std::path::PathBuf;

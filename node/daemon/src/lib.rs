@@ -12,5 +12,6 @@ mod hidden;
 pub mod http;
 mod node;
 mod up;
+pub mod wires;
 
 pub use cli::main;

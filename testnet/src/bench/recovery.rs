@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use starling::wires::Wires;
 use starling_api::{Client, JobRequest, TaskState, TaskView};
 
 use super::report::{Aim, Measure, Report};
 use super::stats::Sample;
-use super::wires::Wires;
 use super::world::{PATIENCE, World, job};
 use super::{BenchError, Scale};
 

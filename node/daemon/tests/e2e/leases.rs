@@ -7,19 +7,21 @@ use std::path::Path;
 use rustix::process::Signal;
 use starling_api::{JobDetail, NodeState, TaskState};
 
-use crate::world::{SOON, World};
+use crate::world::{SOON, World, until};
 
 /// Writes its epoch and the time into a file, again and again, until it is killed.
-fn pulse(file: &Path) -> String {
+pub(crate) fn pulse(file: &Path) -> String {
     let file = file.display();
     format!("while :; do echo $STARLING_EPOCH $(date +%s%N) >> '{file}'; sleep 0.02; done")
 }
 
 /// When each copy wrote first and last, by epoch; copies must not overlap.
-fn runs(file: &Path) -> BTreeMap<u64, (u64, u64)> {
+pub(crate) fn runs(file: &Path) -> BTreeMap<u64, (u64, u64)> {
     let mut runs: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-    let text = std::fs::read_to_string(file).unwrap();
-    for line in text.lines() {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    // The last line may be half written.
+    let end = text.rfind('\n').unwrap_or(0);
+    for line in text[..end].lines() {
         let (epoch, at) = line.split_once(' ').unwrap();
         let at: u64 = at.parse().unwrap();
         let run = runs.entry(epoch.parse().unwrap()).or_insert((at, at));
@@ -33,13 +35,22 @@ fn runs(file: &Path) -> BTreeMap<u64, (u64, u64)> {
     runs
 }
 
-fn runs_on<'a>(job: &'a JobDetail, name: &str) -> bool {
+/// Waits until so many copies have written.
+pub(crate) async fn wrote(file: &Path, copies: usize) {
+    until("copies write", SOON, async || match runs(file).len() {
+        count if count >= copies => Ok(()),
+        count => Err(format!("{count} have")),
+    })
+    .await;
+}
+
+fn runs_on(job: &JobDetail, name: &str) -> bool {
     let on = |node: &starling_api::NodeRef| node.name == name;
     let task = &job.tasks[0];
     task.state == TaskState::Running && task.node.as_ref().is_some_and(on)
 }
 
-async fn submit(world: &World, script: &str) -> String {
+pub(crate) async fn submit(world: &World, script: &str) -> String {
     let args = ["--partition", "stop", "--", "sh", "-c", script];
     world.submit(0, &args).await
 }
@@ -64,6 +75,7 @@ async fn moves_once(happens: impl FnOnce(&mut World, usize)) {
             job.tasks[0].state == TaskState::Running && !runs_on(job, &host)
         })
         .await;
+    wrote(&file, 2).await;
     world.cli(other, &["stop", &job]).await.ok();
     world.over(other, &job).await;
     assert_eq!(runs(&file).len(), 2);

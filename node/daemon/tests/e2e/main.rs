@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod admission;
+mod apart;
 mod api;
 mod bad_input;
 mod classes;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use starling::fleet::{Fleet, Member};
+use starling::wires::Wires;
 use starling_api::{
     Client, JobDetail, JobRequest, JobState, NodeState, NodeView, TaskState, TaskView,
 };
@@ -67,9 +68,19 @@ impl World {
 
     /// As [`World::of`], with flags for each `starling up`.
     pub(crate) async fn with(count: usize, flags: &[&str]) -> Self {
+        Self::start(folder(), Path::new(EXE), count, flags).await
+    }
+
+    /// `count` daemons on machines that can be cut off.
+    pub(crate) async fn on(wires: &Wires, count: usize) -> Self {
         let root = folder();
+        let exe = wires.program(root.path(), Path::new(EXE)).unwrap();
+        Self::start(root, &exe, count, &[]).await
+    }
+
+    async fn start(root: tempfile::TempDir, exe: &Path, count: usize, flags: &[&str]) -> Self {
         let logs = Logs(root.path().to_owned());
-        let fleet = Fleet::start(Path::new(EXE), root.path(), count, flags).await;
+        let fleet = Fleet::start(exe, root.path(), count, flags).await;
         let fleet = fleet.unwrap_or_else(|error| panic!("{}", chain(&error)));
         Self {
             _logs: logs,

@@ -5,33 +5,42 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The first three numbers of all addresses; a range for documentation, so that no real network
 /// is hidden.
 const NETWORK: &str = "192.0.2";
-/// The bridge, in the namespace of the hub.
-const BRIDGE: &str = "bridge";
+/// The bridges, in the namespace of the hub: one for all machines, and one for those that are parted
+/// from them.
+const BRIDGES: [&str; 2] = ["bridge", "apart"];
+
+/// Counts what this process has laid.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Namespaces, their links, and the bridge between them.
-pub(crate) struct Wires {
-    /// Begins all names; holds this process's id, so that two benchmarks do not meet.
+#[derive(Debug)]
+pub struct Wires {
+    /// Begins all names; holds this process's id and a number, so that two of them do not meet.
     prefix: String,
     machines: usize,
 }
 
 impl Wires {
     /// So many machines on one bridge, or why that cannot be.
-    pub(crate) fn lay(machines: usize) -> Result<Self, String> {
+    pub fn lay(machines: usize) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("network namespaces need root".to_owned());
         }
-        let prefix = format!("sb{}", std::process::id());
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("sb{}-{number}", std::process::id());
         // Made before the first link: what fails half-way is removed as well.
         let wires = Self { prefix, machines };
         let hub = wires.hub();
         ip(&["netns", "add", &hub])?;
-        ip(&["-n", &hub, "link", "add", BRIDGE, "type", "bridge"])?;
-        ip(&["-n", &hub, "link", "set", BRIDGE, "up"])?;
+        for bridge in BRIDGES {
+            ip(&["-n", &hub, "link", "add", bridge, "type", "bridge"])?;
+            ip(&["-n", &hub, "link", "set", bridge, "up"])?;
+        }
         for at in 0..machines {
             let (space, outer, address) = (wires.space(at), outer(at), address(at));
             ip(&["netns", "add", &space])?;
@@ -41,7 +50,9 @@ impl Wires {
                 &inner,
             ]
             .concat())?;
-            ip(&["-n", &hub, "link", "set", &outer, "master", BRIDGE, "up"])?;
+            ip(&[
+                "-n", &hub, "link", "set", &outer, "master", BRIDGES[0], "up",
+            ])?;
             ip(&["-n", &space, "addr", "add", &address, "dev", "eth0"])?;
             ip(&["-n", &space, "link", "set", "eth0", "up"])?;
             ip(&["-n", &space, "link", "set", "lo", "up"])?;
@@ -51,7 +62,7 @@ impl Wires {
 
     /// A program that starts `exe` on the machine that its `--name node-N` names, and has it listen
     /// there.
-    pub(crate) fn program(&self, dir: &Path, exe: &Path) -> io::Result<PathBuf> {
+    pub fn program(&self, dir: &Path, exe: &Path) -> io::Result<PathBuf> {
         let path = dir.join("up-on-its-machine");
         let (prefix, exe) = (&self.prefix, exe.display());
         let text = format!(
@@ -64,21 +75,23 @@ impl Wires {
     }
 
     /// Lets all packets from and to a machine vanish; its link stays up, so that nobody is told.
-    pub(crate) fn cut(&self, at: usize) -> Result<(), String> {
+    pub fn cut(&self, at: usize) -> Result<(), String> {
         ip(&["-n", &self.hub(), "link", "set", &outer(at), "nomaster"])
     }
 
-    /// Undoes a cut.
-    pub(crate) fn mend(&self, at: usize) -> Result<(), String> {
-        ip(&[
-            "-n",
-            &self.hub(),
-            "link",
-            "set",
-            &outer(at),
-            "master",
-            BRIDGE,
-        ])
+    /// Undoes a cut, or a parting.
+    pub fn mend(&self, at: usize) -> Result<(), String> {
+        self.join(at, BRIDGES[0])
+    }
+
+    /// Parts a machine from the others, except from those that are parted too.
+    pub fn part(&self, at: usize) -> Result<(), String> {
+        self.join(at, BRIDGES[1])
+    }
+
+    fn join(&self, at: usize, bridge: &str) -> Result<(), String> {
+        let (hub, outer) = (self.hub(), outer(at));
+        ip(&["-n", &hub, "link", "set", &outer, "master", bridge])
     }
 
     fn hub(&self) -> String {
