@@ -15,6 +15,7 @@ pub mod engine;
 mod host;
 pub mod input;
 pub mod job;
+pub mod lease;
 mod owner;
 mod saved;
 

@@ -3,7 +3,7 @@
 //! for, by this node's clock, and ends a little before its owners may lease the task to another by
 //! theirs; the executor ends the task then, whether or not the daemon is there to say so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use starling_wire::job::Partition;
 use starling_wire::jobs::{JobMessage, MAX_TASKS};
@@ -12,6 +12,7 @@ use starling_wire::{Epoch, JobId, NodeId, Outcome, TaskId, Time, codec};
 use super::{Held, Host, Stage};
 use crate::effect::Effect;
 use crate::engine::Ctx;
+use crate::lease;
 use crate::saved::HeldRow;
 
 /// So often is a lease renewed within its time.
@@ -19,17 +20,8 @@ const RENEWALS: u32 = 4;
 /// A lease ends so much sooner here, as a share of its time: killing takes a moment.
 const MARGIN: u32 = 16;
 
-/// What is known of a held placement's lease.
-#[derive(Debug, Default)]
-struct Lease {
-    /// The round in which it was last asked for, and when that began.
-    round: u64,
-    asked: Time,
-    /// Who agreed in that round.
-    agreed: BTreeSet<NodeId>,
-    /// Until when it holds.
-    until: Time,
-}
+/// A held placement's lease.
+type Lease = lease::Lease<NodeId, Time>;
 
 /// The leases of the placements held here.
 #[derive(Debug, Default)]
@@ -78,20 +70,19 @@ impl Host {
             return;
         }
         self.leases.renew = Some(ctx.now + ctx.config.lease / RENEWALS);
-        self.leases.round += 1;
+        // Greater than in any life before, as long as the clock does not go back meanwhile.
+        self.leases.round = ctx.now.as_micros().max(self.leases.round + 1);
         let round = self.leases.round;
         let mut asks: BTreeMap<NodeId, Vec<(TaskId, Epoch)>> = BTreeMap::new();
         for (task, lease) in &mut self.leases.held {
             let (Some(held), Some(tie)) = (self.held.get(task), self.ties.get(&task.job)) else {
                 continue;
             };
-            if held.stage == Stage::Leasing && !held.noted && lease.round > 0 {
+            if held.stage == Stage::Leasing && !held.noted && lease.round() > 0 {
                 // It waits for longer than an answer takes: its owner is to know.
                 self.unsent.insert((held.owner, *task));
             }
-            lease.round = round;
-            lease.asked = ctx.now;
-            lease.agreed.clear();
+            lease.begin(round, ctx.now);
             for owner in &tie.owners {
                 asks.entry(*owner).or_default().push((*task, held.epoch));
             }
@@ -121,18 +112,13 @@ impl Host {
             else {
                 continue;
             };
-            if lease.round != round || !tie.owners.contains(&from) || !lease.agreed.insert(from) {
-                continue;
-            }
-            if lease.agreed.len() != tie.owners.len() / 2 + 1 {
-                continue;
-            }
             let time = ctx.config.lease - ctx.config.lease / MARGIN;
-            let until = lease.asked + time;
-            if until <= ctx.now || until <= lease.until {
+            let owners = tie.owners.len();
+            if !tie.owners.contains(&from) {
                 continue;
             }
-            lease.until = until;
+            let until = lease.agree(from, round, owners, ctx.now, |asked| asked + time);
+            let Some(until) = until else { continue };
             let waits = held.stage == Stage::Leasing;
             if waits {
                 self.start_leased(*task, until, ctx);

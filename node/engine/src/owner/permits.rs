@@ -15,6 +15,7 @@ use starling_wire::{Epoch, JobId, NodeId, TaskId, Time};
 use super::{Owner, Timer};
 use crate::engine::Ctx;
 use crate::job::Job;
+use crate::lease::{self, Answer};
 use crate::saved::{self, PermitRow};
 
 /// Clocks of two machines may differ in rate by one part in so many.
@@ -24,15 +25,7 @@ const DRIFT: u32 = 50;
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// To whom a task is leased.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Permit {
-    epoch: Epoch,
-    host: NodeId,
-    /// Until when nobody else may have it, by this node's clock.
-    until: Time,
-    /// Its host has ended it: a late question must not revive it.
-    over: bool,
-}
+pub(super) type Permit = lease::Permit<NodeId, Time>;
 
 /// How long a lease keeps others away, by the clock of an owner.
 fn span(lease: Duration) -> Duration {
@@ -78,31 +71,23 @@ impl Owner {
                 None => continue,
             }
             let until = ctx.now + span(ctx.config.lease);
-            match self.permits.get_mut(&task) {
-                Some(held) if held.epoch == epoch && held.host == from && !held.over => {
-                    held.until = until;
-                }
-                Some(held) if held.epoch >= epoch => {
-                    stale.push((task, epoch));
-                    continue;
-                }
-                Some(held) if held.until > ctx.now => continue,
-                _ => {
-                    let host = from;
+            let mut permit = self.permits.remove(&task);
+            let answer = lease::ask(&mut permit, (from, epoch), ctx.now, until);
+            if let Some(permit) = permit {
+                self.permits.insert(task, permit);
+            }
+            match answer {
+                Answer::Held => {}
+                Answer::Stale => stale.push((task, epoch)),
+                Answer::Renewed => leased.push((task, epoch)),
+                Answer::Granted => {
                     // On disk before it is told: a restart must not lease it to another.
-                    let row = PermitRow { epoch, host };
+                    let row = PermitRow { epoch, host: from };
                     ctx.fx.saves.push(saved::save_permit(task, &row));
-                    let permit = Permit {
-                        epoch,
-                        host,
-                        until,
-                        over: false,
-                    };
-                    self.permits.insert(task, permit);
                     written = true;
+                    leased.push((task, epoch));
                 }
             }
-            leased.push((task, epoch));
         }
         if leased.is_empty() && stale.is_empty() {
             return;
@@ -122,12 +107,8 @@ impl Owner {
     /// A host has ended what it had a lease for.
     pub(super) fn released(&mut self, from: NodeId, tasks: &[(TaskId, Epoch)], now: Time) {
         for (task, epoch) in tasks.iter().take(MAX_TASKS) {
-            if let Some(held) = self.permits.get_mut(task)
-                && held.host == from
-                && held.epoch == *epoch
-            {
-                held.over = true;
-                held.until = now;
+            if let Some(permit) = self.permits.get_mut(task) {
+                lease::release(permit, from, *epoch, now);
             }
         }
     }
