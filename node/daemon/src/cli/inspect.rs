@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use starling_api::{
-    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, RestartPolicy,
-    TaskView,
+    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, PullPolicy, RestartPolicy, TaskView,
 };
 
 use super::connect::Connect;
@@ -127,6 +126,7 @@ fn request(page: &mut Page, spec: &JobRequest) {
         // Amounts come back in base units.
         text.parse().map_or(text, units::bytes)
     };
+    let number = |number: Option<u32>| number.map(|n| n.to_string()).unwrap_or_default();
     let env: Vec<_> = spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let cpu = spec.cpu.as_ref().map(ToString::to_string);
     let tries = spec.attempts.map(|tries| format!(", up to {tries} tries"));
@@ -142,11 +142,27 @@ fn request(page: &mut Page, spec: &JobRequest) {
         Some(PartitionPolicy::Stop) => "stop: at most once, where a majority of the owners is",
         Some(PartitionPolicy::Keep) | None => "",
     };
-    page.fact("command", &command(&spec.command))
+    let yes = |on: Option<bool>| if on == Some(true) { "yes" } else { "" };
+    let pull = spec.pull.map(|pull| match pull {
+        PullPolicy::Missing => "when missing",
+        PullPolicy::Never => "never",
+        PullPolicy::Always => "always",
+    });
+    page.fact("image", spec.image.as_deref().unwrap_or_default())
+        .fact("pull", pull.unwrap_or_default())
+        .fact(
+            "entry point",
+            &command(spec.entrypoint.as_deref().unwrap_or_default()),
+        )
+        .fact("command", &command(&spec.command))
         .fact("class", spec.class.as_deref().unwrap_or_default())
         .fact("directory", spec.dir.as_deref().unwrap_or_default())
         .fact("user", spec.user.as_deref().unwrap_or_default())
         .fact("environment", &env.join(" "))
+        .fact("read-only", yes(spec.read_only))
+        .fact("volumes", &spec.volumes.join(", "))
+        .fact("ports", &spec.ports.join(", "))
+        .fact("processes", &number(spec.pids))
         .fact("cpu", &cpu.unwrap_or_default())
         .fact("memory", &amount(&spec.memory))
         .fact("disk", &amount(&spec.disk))

@@ -1,0 +1,6 @@
+//! Tasks as containers, with this machine's engine and an image of our own.
+
+mod engine;
+mod refusing;
+mod running;
+mod surviving;
