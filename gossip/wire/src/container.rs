@@ -201,7 +201,7 @@ pub fn check_image(image: &str) -> Result<(), SpecError> {
     };
     let registry_is_good = registry.is_none_or(|registry| {
         let letter = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
-        registry.chars().all(letter)
+        registry.starts_with(|c: char| c.is_ascii_alphanumeric()) && registry.chars().all(letter)
     });
     let part = |part: &str| {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

@@ -7,6 +7,7 @@ use bollard::models::ImageInspect;
 use bollard::query_parameters::CreateImageOptions;
 use futures::StreamExt;
 use starling_wire::{Container, Pull};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::engine::{Engine, Trouble, is_missing};
@@ -15,15 +16,19 @@ use super::engine::{Engine, Trouble, is_missing};
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// Makes sure that the image of a container is here and for this machine.
-pub(super) async fn ensure(engine: &Engine, container: &Container) -> Result<(), Trouble> {
+pub(super) async fn ensure(
+    engine: &Engine,
+    container: &Container,
+    pulls: &Semaphore,
+) -> Result<(), Trouble> {
     let name = full_name(&container.image);
     if container.pull == Pull::Always {
-        pull(engine, &name).await?;
+        pull(engine, &name, pulls).await?;
     }
     let image = match engine.docker.inspect_image(&name).await {
         Ok(image) => image,
         Err(error) if is_missing(&error) && container.pull == Pull::Missing => {
-            pull(engine, &name).await?;
+            pull(engine, &name, pulls).await?;
             engine
                 .docker
                 .inspect_image(&name)
@@ -57,7 +62,8 @@ pub(super) fn full_name(image: &str) -> String {
     }
 }
 
-async fn pull(engine: &Engine, name: &str) -> Result<(), Trouble> {
+async fn pull(engine: &Engine, name: &str, pulls: &Semaphore) -> Result<(), Trouble> {
+    let _turn = pulls.acquire().await;
     let what = format!("image {name} cannot be fetched: ");
     let failed = |reason: String| Err(Trouble::Refused(format!("{what}{reason}")));
     tracing::info!(image = %name, "fetching an image");

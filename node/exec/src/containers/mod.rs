@@ -47,6 +47,8 @@ pub use sockets::Sockets;
 const EVENTS: usize = 4096;
 /// How many containers are made at a time.
 const STARTS: usize = 16;
+/// How many images are fetched at a time.
+const PULLS: usize = 4;
 /// How long a container's removal is waited for when the daemon leaves.
 const REMOVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -85,6 +87,7 @@ struct Shared {
     ended: Notify,
     logs: Mutex<KeptLogs>,
     starts: Semaphore,
+    pulls: Semaphore,
     events: mpsc::Sender<ExecEvent>,
     warned: Mutex<BTreeSet<String>>,
 }
@@ -125,6 +128,7 @@ impl Containers {
             ended: Notify::new(),
             logs: Mutex::default(),
             starts: Semaphore::new(STARTS),
+            pulls: Semaphore::new(PULLS),
             events,
             warned: Mutex::default(),
         });

@@ -138,55 +138,60 @@ impl Worker {
         };
         let shared = Arc::clone(&self.shared);
         let mut stop = self.stop.clone();
-        let permit = tokio::select! {
-            outcome = wanted(&mut stop) => return Err(outcome),
-            permit = shared.starts.acquire() => permit,
-        };
         let until = Instant::now() + START_PATIENCE;
-        loop {
-            let problem = tokio::select! {
+        let problem = loop {
+            // A stop may cut the preparation short. What is made after that is not left half-way:
+            // once it may run, it has its grace.
+            let ready = tokio::select! {
                 biased;
-                outcome = wanted(&mut stop) => {
-                    shared.remove(self.key).await;
-                    return Err(outcome);
-                }
-                problem = self.make(launch, container, until) => problem,
+                outcome = wanted(&mut stop) => Err(outcome),
+                ready = self.prepare(container, until) => Ok(ready),
             };
-            let why = match problem {
-                Ok(()) => break,
+            let made = match ready {
+                Err(outcome) => break outcome,
+                Ok(Ok(engine)) => self.make(&engine, launch, container).await,
+                Ok(Err(trouble)) => Err(trouble),
+            };
+            match made {
+                Ok(()) => return Ok(()),
                 Err(Trouble::Silence(_)) if Instant::now() < until => {
                     shared.doubt.notify_one();
                     sleep(PAUSE).await;
-                    continue;
                 }
-                Err(Trouble::Silence(why) | Trouble::Refused(why)) => why,
-            };
-            // What was made of it goes, now or with the end's acknowledgement.
-            shared.remove(self.key).await;
-            return Err(Outcome::NotStarted(why));
-        }
-        drop(permit);
-        Ok(())
+                Err(Trouble::Silence(why) | Trouble::Refused(why)) => {
+                    break Outcome::NotStarted(why);
+                }
+            }
+        };
+        // What was made of it goes, now or with the end's acknowledgement.
+        shared.remove(self.key).await;
+        Err(problem)
     }
 
-    /// Gets the image, makes the container and starts it. May be tried again after a silence.
-    async fn make(
-        &self,
-        launch: &Launch,
-        container: &Container,
-        until: Instant,
-    ) -> Result<(), Trouble> {
+    /// Gets the engine and the image.
+    async fn prepare(&self, container: &Container, until: Instant) -> Result<Arc<Engine>, Trouble> {
         let shared = &self.shared;
-        let patience = until.saturating_duration_since(Instant::now());
         let patience = if shared.sockets.paths().is_empty() {
             Duration::ZERO
         } else {
-            patience
+            until.saturating_duration_since(Instant::now())
         };
         let Some(engine) = shared.engine_within(patience).await else {
             return Err(Trouble::Refused(shared.why_none()));
         };
-        image::ensure(&engine, container).await?;
+        image::ensure(&engine, container, &shared.pulls).await?;
+        Ok(engine)
+    }
+
+    /// Makes the container and starts it. May be tried again after a silence.
+    async fn make(
+        &self,
+        engine: &Engine,
+        launch: &Launch,
+        container: &Container,
+    ) -> Result<(), Trouble> {
+        let shared = &self.shared;
+        let _turn = shared.starts.acquire().await;
         let whose = (shared.node.as_str(), shared.boot.as_str());
         let (body, cannot) = create::body(launch, container, whose, engine.can);
         for what in cannot {

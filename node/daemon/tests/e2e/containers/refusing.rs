@@ -127,6 +127,10 @@ async fn a_node_without_an_engine_gets_no_containers() {
         table.contains("CONTAINERS") && table.contains("docker "),
         "{table}"
     );
+    let page = world.cli(0, &["inspect", "node-1"]).await.ok();
+    assert!(page.contains("docker ") && page.contains(ARCH), "{page}");
+    let page = world.cli(1, &["inspect", "node-0"]).await.ok();
+    assert!(page.contains("processes only"), "{page}");
     let job = JobRequest {
         count: 6,
         ..in_container(&engine, "exit 0")
