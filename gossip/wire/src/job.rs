@@ -170,6 +170,14 @@ impl JobSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         if let Some(container) = &self.container {
             container.check()?;
+            if self.partition == Partition::Stop {
+                return Err(SpecError::new(
+                    "partition",
+                    "`stop` is for processes: while its daemon is down, nothing ends a container \
+                     in time",
+                    "leave partition out, or leave image out",
+                ));
+            }
             if let Some(memory) = self.memory_limit.filter(|memory| *memory < MIN_MEMORY) {
                 return Err(SpecError::new(
                     "memory",
@@ -403,6 +411,8 @@ mod tests {
         assert_eq!(spec.class_name(), "container:app:1.4:sh/x");
         spec.memory_limit = Some(MIN_MEMORY - 1);
         assert_eq!(spec.check().unwrap_err().field, "memory");
+        (spec.memory_limit, spec.partition) = (None, Partition::Stop);
+        assert_eq!(spec.check().unwrap_err().field, "partition");
         let mut process = good();
         process.imply_constraints();
         assert!(process.constraints.is_empty());

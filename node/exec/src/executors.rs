@@ -81,6 +81,13 @@ impl Executors {
         self.processes.runner_pid()
     }
 
+    /// Lets tasks that were started with a lease run until then, in nanoseconds of
+    /// [`crate::monotonic`]. Only processes have leases: their runner ends them in time even if the
+    /// daemon is gone.
+    pub fn lease(&self, leases: Vec<(TaskId, Epoch, u64)>) {
+        self.processes.lease(leases);
+    }
+
     /// What runs containers here at the moment; changes are told as
     /// [`ExecEvent::Containers`](crate::ExecEvent::Containers).
     pub fn container_engine(&self) -> Option<ContainerEngine> {

@@ -315,6 +315,7 @@ pub(crate) mod tests {
             cpu_limit: None,
             memory_limit: None,
             grace_ms: 0,
+            lease: None,
             container: Some(Box::new(Container {
                 image: "app".into(),
                 ..Container::default()

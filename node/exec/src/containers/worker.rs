@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error;
+use bollard::models::{ContainerState, ContainerStateStatusEnum as Status};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, StartContainerOptions,
     WaitContainerOptions,
@@ -213,10 +214,14 @@ impl Worker {
         };
         match engine.docker.create_container(Some(options), body).await {
             Ok(_) => {}
-            // An earlier try got so far.
+            // An earlier try got so far, or farther: then it runs, or has run, and not twice.
             Err(Error::DockerResponseServerError {
                 status_code: 409, ..
-            }) => {}
+            }) => match state_of(engine, &self.name).await {
+                Ok(state) if state.status != Some(Status::CREATED) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(Trouble::of("", &error)),
+            },
             Err(error) => return Err(Trouble::of("", &error)),
         }
         let started = engine
@@ -352,13 +357,17 @@ async fn due(at: Option<Instant>) {
     }
 }
 
-async fn is_running(engine: &Engine, name: &str) -> bool {
+async fn state_of(engine: &Engine, name: &str) -> Result<ContainerState, Error> {
     let container = engine
         .docker
         .inspect_container(name, None::<InspectContainerOptions>)
-        .await;
-    let state = container.ok().and_then(|container| container.state);
-    state.is_some_and(|state| state.running == Some(true))
+        .await?;
+    Ok(container.state.unwrap_or_default())
+}
+
+async fn is_running(engine: &Engine, name: &str) -> bool {
+    let state = state_of(engine, name).await;
+    state.is_ok_and(|state| state.running == Some(true))
 }
 
 /// The signal with which the image wants to be stopped.
@@ -386,12 +395,8 @@ async fn exit_of(engine: &Engine, name: &str) -> Over {
             Some(Err(error)) if is_missing(&error) => return Over::Missing,
             Some(Err(_)) | None => return Over::Silence,
         }
-        let container = engine
-            .docker
-            .inspect_container(name, None::<InspectContainerOptions>)
-            .await;
-        let state = match container {
-            Ok(container) => container.state.unwrap_or_default(),
+        let state = match state_of(engine, name).await {
+            Ok(state) => state,
             Err(error) if is_missing(&error) => return Over::Missing,
             Err(_) => return Over::Silence,
         };
