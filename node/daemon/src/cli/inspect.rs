@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use starling_api::{
-    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, PullPolicy, RestartPolicy, TaskView, codes,
+    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, PullPolicy,
+    RestartPolicy, TaskView, codes,
 };
 
 use super::connect::Connect;

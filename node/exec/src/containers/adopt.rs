@@ -7,7 +7,7 @@ use bollard::errors::Error;
 use bollard::models::{ContainerState, ContainerStateStatusEnum as Status};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
 
-use super::engine::{Engine, in_words};
+use super::engine::{Engine, in_words, is_missing};
 use super::labels::{self, Labels};
 use super::worker::Worker;
 use super::{Shared, remove};
@@ -67,8 +67,16 @@ pub(super) async fn adopt(shared: &Arc<Shared>, engine: &Engine) -> Vec<Held> {
             .docker
             .inspect_container(&id, None::<InspectContainerOptions>)
             .await;
-        let state = inspected.ok().and_then(|container| container.state);
-        if !is_worth_keeping(state.as_ref(), labels.boot == shared.boot) {
+        let state = match inspected {
+            Ok(container) => container.state.unwrap_or_default(),
+            // Its worker will ask again; nothing is removed on a guess.
+            Err(error) if !is_missing(&error) => ContainerState {
+                status: Some(Status::RUNNING),
+                ..ContainerState::default()
+            },
+            Err(_) => ContainerState::default(),
+        };
+        if !is_worth_keeping(&state, labels.boot == shared.boot) {
             remove(engine, &id).await;
             shared.notes.end(labels.key);
             continue;
@@ -90,8 +98,7 @@ pub(super) async fn adopt(shared: &Arc<Shared>, engine: &Engine) -> Vec<Held> {
 }
 
 /// Whether a container runs, or has an end that is worth telling.
-fn is_worth_keeping(state: Option<&ContainerState>, same_boot: bool) -> bool {
-    let Some(state) = state else { return false };
+fn is_worth_keeping(state: &ContainerState, same_boot: bool) -> bool {
     match state.status {
         Some(Status::RUNNING | Status::PAUSED | Status::RESTARTING) => true,
         // What a restart of the machine ended did not fail; what ended well did end.
@@ -121,8 +128,8 @@ mod tests {
             (Status::DEAD, 0, true, false),
         ] {
             let state = state(status, code);
-            assert_eq!(is_worth_keeping(Some(&state), same_boot), kept, "{state:?}");
+            assert_eq!(is_worth_keeping(&state, same_boot), kept, "{state:?}");
         }
-        assert!(!is_worth_keeping(None, true));
+        assert!(!is_worth_keeping(&ContainerState::default(), true));
     }
 }

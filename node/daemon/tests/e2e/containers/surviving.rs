@@ -67,6 +67,32 @@ async fn a_killed_daemon_finds_its_containers_again() {
 }
 
 #[tokio::test]
+async fn a_daemon_killed_amid_many_starts_leaves_none_over_and_none_out() {
+    let Some(mut engine) = Engine::get() else {
+        return;
+    };
+    let mut world = World::of(1).await;
+    let node = engine.node(&world, 0).await;
+    let job = JobRequest {
+        count: 16,
+        restart: Some(starling_api::RestartPolicy::OnFailure),
+        ..in_container(&engine, "echo $STARLING_INDEX; sleep 0.2")
+    };
+    let job = world.client(0).submit(&job).await.unwrap().job;
+    world.job_when(0, &job, |job| job.summary.over() >= 3).await;
+    world.fleet.kill(0, true);
+    world.boot(0).await;
+    let over = world.over(0, &job).await;
+    all_succeeded_once(&over, 16);
+    for task in &over.tasks {
+        let said = world.cli(0, &["logs", &task.id]).await.ok();
+        assert_eq!(said, format!("{}\n", task.index));
+    }
+    none_left(&node).await;
+    engine.end(world).await;
+}
+
+#[tokio::test]
 async fn an_end_that_no_daemon_saw_is_told_by_the_next_one() {
     let Some(mut engine) = Engine::get() else {
         return;
