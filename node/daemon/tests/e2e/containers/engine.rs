@@ -39,16 +39,7 @@ impl Engine {
 
     /// As [`Engine::get`], with an image that says it is for this architecture.
     pub(crate) fn of_arch(arch: &str) -> Option<Self> {
-        match Self::make(arch) {
-            Ok(engine) => Some(engine),
-            Err(why) if std::env::var_os(NEEDED).is_some() => {
-                panic!("{NEEDED} is set, but containers cannot be tested: {why}")
-            }
-            Err(why) => {
-                skipped(&format!("containers cannot be tested: {why}"));
-                None
-            }
-        }
+        or_skipped(Self::make(arch))
     }
 
     fn make(arch: &str) -> Result<Self, String> {
@@ -57,14 +48,7 @@ impl Engine {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let image = format!("starling-e2e-{}-{number}:1", std::process::id());
         let folder = image_folder(&image, arch)?;
-        let folder = folder.path().to_str().ok_or("a path that is no text")?;
-        let archive = format!("{folder}/image.tar");
-        let parts = ["manifest.json", "config.json", "layer.tar"];
-        run(
-            "tar",
-            &[&["-cf", &archive, "-C", folder], &parts[..]].concat(),
-        )?;
-        docker(&["load", "-i", &archive])?;
+        docker(&["load", "-i", &archive(folder.path())?])?;
         Ok(Self {
             image,
             nodes: Vec::new(),
@@ -127,8 +111,34 @@ impl Drop for Engine {
     }
 }
 
+/// What was made; or, where it is not needed, a word about why it could not be.
+pub(super) fn or_skipped<T>(made: Result<T, String>) -> Option<T> {
+    match made {
+        Ok(made) => Some(made),
+        Err(why) if std::env::var_os(NEEDED).is_some() => {
+            panic!("{NEEDED} is set, but containers cannot be tested: {why}")
+        }
+        Err(why) => {
+            skipped(&format!("containers cannot be tested: {why}"));
+            None
+        }
+    }
+}
+
+/// The archive of an image, from a folder with what makes it.
+pub(super) fn archive(folder: &Path) -> Result<String, String> {
+    let folder = folder.to_str().ok_or("a path that is no text")?;
+    let archive = format!("{folder}/image.tar");
+    let parts = ["manifest.json", "config.json", "layer.tar"];
+    run(
+        "tar",
+        &[&["-cf", &archive, "-C", folder], &parts[..]].concat(),
+    )?;
+    Ok(archive)
+}
+
 /// A folder with what makes an image: the root file system, and what is said about it.
-fn image_folder(image: &str, arch: &str) -> Result<tempfile::TempDir, String> {
+pub(super) fn image_folder(image: &str, arch: &str) -> Result<tempfile::TempDir, String> {
     let busybox = run("sh", &["-c", "command -v busybox"])
         .map_err(|_| "there is no busybox (Debian's busybox-static)".to_owned())?;
     let problem = |error: std::io::Error| error.to_string();

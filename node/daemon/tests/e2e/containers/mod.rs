@@ -2,5 +2,6 @@
 
 mod engine;
 mod refusing;
+mod restarting;
 mod running;
 mod surviving;
