@@ -8,6 +8,7 @@
 
 mod apply;
 mod classes;
+mod compose;
 mod connect;
 mod demo_args;
 mod error;

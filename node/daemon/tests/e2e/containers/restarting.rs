@@ -53,8 +53,9 @@ impl OwnEngine {
             .append(true)
             .open(self.path("log"))
             .map_err(problem)?;
-        let child = Command::new("dockerd")
-            .arg("--config-file")
+        // In a network of its own: without a bridge it would remove that of the machine's engine.
+        let child = Command::new("unshare")
+            .args(["--net", "dockerd", "--config-file"])
             .arg(self.path("c.json"))
             .arg("--data-root")
             .arg(self.path("data"))
