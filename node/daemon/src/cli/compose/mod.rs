@@ -34,7 +34,7 @@ pub(super) fn is_compose(file: &Path) -> bool {
 /// Reads the compose file `name` with this text; `env_file`s lie beside it, and variables come from
 /// this process's environment.
 pub(super) fn parse(name: &str, text: &str) -> Result<Composed, CliError> {
-    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+    let folder = Path::new(name).parent().unwrap_or_else(|| Path::new(""));
     let around = Around {
         folder,
         variable: &|name| std::env::var(name).ok(),
