@@ -104,8 +104,10 @@ pub(crate) fn none_left(node: &str) -> impl Future<Output = ()> {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        for name in self.nodes.iter().flat_map(|node| Self::containers(node)) {
-            let _ = docker(&["rm", "-f", "-v", &name]);
+        let of_image = format!("ancestor={}", self.image);
+        let left = docker(&["ps", "-aq", "--filter", &of_image]).unwrap_or_default();
+        for id in left.lines() {
+            let _ = docker(&["rm", "-f", "-v", id]);
         }
         let _ = docker(&["rmi", "-f", &self.image]);
     }
