@@ -1,7 +1,8 @@
 //! What a job says besides when its tasks are containers.
 
+// The value alone; what opens sockets is not in `core`.
+use core::net::Ipv4Addr;
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
