@@ -22,6 +22,11 @@ pub enum Operator {
     In,
 }
 
+/// The label that a node has while it can run containers; its value names the engine.
+pub const CONTAINERS_LABEL: &str = "containers";
+/// The engines that can be its value.
+const ENGINES: [&str; 2] = ["docker", "podman"];
+
 /// One condition a node must meet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Constraint {
@@ -48,6 +53,15 @@ pub struct ConstraintError {
 }
 
 impl Constraint {
+    /// That the node can run containers.
+    pub fn runs_containers() -> Self {
+        Self {
+            key: CONTAINERS_LABEL.to_owned(),
+            operator: Operator::In,
+            values: ENGINES.map(str::to_owned).to_vec(),
+        }
+    }
+
     /// Whether a node with these labels meets it.
     pub fn met_by(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);

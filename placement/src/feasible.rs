@@ -96,6 +96,12 @@ impl fmt::Display for Miss {
         match self {
             Self::Constraint {
                 constraint,
+                found: None,
+            } if *constraint == Constraint::runs_containers() => {
+                f.write_str("it cannot run containers: no container engine answers there")
+            }
+            Self::Constraint {
+                constraint,
                 found: Some(found),
             } => {
                 write!(f, "{constraint} is not met: {} is {found}", constraint.key)
@@ -213,6 +219,20 @@ mod tests {
         };
         let miss = feasible(&need, &facts, &load).unwrap_err();
         assert_eq!(miss.to_string(), "arch=x86_64 is not met: arch is aarch64");
+
+        let constraints = [Constraint::runs_containers()];
+        let container = Need {
+            constraints: &constraints,
+            ..need
+        };
+        let miss = could_ever(&container, &facts).unwrap_err();
+        assert!(miss.to_string().starts_with("it cannot run containers"));
+        let able = BTreeMap::from([("containers".to_owned(), "podman".to_owned())]);
+        let able = NodeFacts {
+            labels: &able,
+            ..facts
+        };
+        assert_eq!(could_ever(&container, &able), Ok(()));
 
         let need = Need {
             constraints: &[],

@@ -20,7 +20,7 @@ pub mod resources;
 pub mod sample;
 
 pub use classes::{ClassId, Classes, Mix, PRIOR, RunningMeans, Times};
-pub use constraint::{Constraint, ConstraintError, Operator};
+pub use constraint::{CONTAINERS_LABEL, Constraint, ConstraintError, Operator};
 pub use decision::{Candidate, Decision, Verdict};
 pub use feasible::{Miss, Need, NodeFacts, NodeLoad, could_ever, feasible};
 pub use fit::{Fit, FitScore, LearnedFit, MeasuredFit, Part};

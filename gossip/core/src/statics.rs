@@ -142,6 +142,11 @@ pub(crate) fn clipped(mut fixed: NodeStatic) -> NodeStatic {
     text(&mut fixed.name);
     text(&mut fixed.platform);
     text(&mut fixed.version);
+    if let Some(containers) = &mut fixed.containers {
+        text(&mut containers.engine);
+        text(&mut containers.version);
+        text(&mut containers.arch);
+    }
     fixed.addrs.truncate(MAX_ADDRS);
     fixed.addrs.retain(|addr| addr.len() <= MAX_TEXT);
     fixed
@@ -157,6 +162,7 @@ pub(crate) fn clipped(mut fixed: NodeStatic) -> NodeStatic {
 }
 
 fn is_sane(fixed: &NodeStatic) -> bool {
+    let containers = fixed.containers.iter();
     fixed.labels.len() <= MAX_LABELS
         && fixed.addrs.len() <= MAX_ADDRS
         && [&fixed.name, &fixed.platform, &fixed.version]
@@ -164,6 +170,7 @@ fn is_sane(fixed: &NodeStatic) -> bool {
             .chain(&fixed.addrs)
             .chain(fixed.labels.keys())
             .chain(fixed.labels.values())
+            .chain(containers.flat_map(|c| [&c.engine, &c.version, &c.arch]))
             .all(|text| text.len() <= MAX_TEXT)
 }
 

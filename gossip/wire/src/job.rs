@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use starling_placement::{Constraint, Resources};
 
+use crate::container::{Container, MIN_MEMORY};
+
 /// The fencing number of a task's placement: it only grows. A program may hand it to a shared
 /// store, which then refuses the writes of an older copy.
 pub type Epoch = u64;
@@ -72,7 +74,8 @@ pub struct JobSpec {
     pub class: String,
     /// How many tasks.
     pub count: u32,
-    /// Program and arguments.
+    /// Program and arguments. Of a container these are what its entry point gets; empty is what the
+    /// image says.
     pub command: Vec<String>,
     /// Environment besides the `STARLING_*` variables.
     pub env: BTreeMap<String, String>,
@@ -100,6 +103,9 @@ pub struct JobSpec {
     /// What a partition of the cluster means for its tasks.
     #[serde(skip_serializing_if = "Partition::is_default")]
     pub partition: Partition,
+    /// What is to be said besides when the tasks are containers; none makes them processes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Box<Container>>,
 }
 
 /// What is wrong with a job, and what would be right.
@@ -126,16 +132,23 @@ impl SpecError {
 }
 
 impl JobSpec {
-    /// The name of the class whose speed its tasks teach: the one given, else made from the
-    /// executor (so far always `process`), the program without its directory and the job's name, if
-    /// it has one: `process:ffmpeg/encode`. At most [`MAX_CLASS`] bytes; what is longer is cut.
+    /// The name of the class whose speed its tasks teach: the one given, else made from what runs
+    /// it (`process`, or `container` and the image), the program without its directory and the job's
+    /// name, if it has one: `process:ffmpeg/encode`, `container:alpine:3.20:sh`. At most
+    /// [`MAX_CLASS`] bytes; what is longer is cut.
     pub fn class_name(&self) -> String {
         if !self.class.is_empty() {
             return cut(self.class.clone());
         }
         let program = self.command.first().map_or("", String::as_str);
         let program = program.rsplit('/').next().unwrap_or(program);
-        let mut class = format!("process:{program}");
+        let mut class = match &self.container {
+            None => format!("process:{program}"),
+            Some(container) if program.is_empty() => {
+                format!("container:{}", container.short_image())
+            }
+            Some(container) => format!("container:{}:{program}", container.short_image()),
+        };
         if !self.name.is_empty() {
             class.push('/');
             class.push_str(&self.name);
@@ -143,13 +156,40 @@ impl JobSpec {
         cut(class.replace(char::is_control, " "))
     }
 
+    /// Adds the conditions on the node that what is asked for brings with it. They are in the spec,
+    /// and not left to each node, so that one of an older version, which would not know what it is
+    /// asked for, does not take it.
+    pub fn imply_constraints(&mut self) {
+        let implied = Constraint::runs_containers();
+        if self.container.is_some() && !self.constraints.contains(&implied) {
+            self.constraints.push(implied);
+        }
+    }
+
     /// Checks every range that does not depend on the cluster.
     pub fn check(&self) -> Result<(), SpecError> {
-        if self.command.first().is_none_or(String::is_empty) {
+        if let Some(container) = &self.container {
+            container.check()?;
+            if self.partition == Partition::Stop {
+                return Err(SpecError::new(
+                    "partition",
+                    "`stop` is for processes: while its daemon is down, nothing ends a container \
+                     in time",
+                    "leave partition out, or leave image out",
+                ));
+            }
+            if let Some(memory) = self.memory_limit.filter(|memory| *memory < MIN_MEMORY) {
+                return Err(SpecError::new(
+                    "memory",
+                    format!("{memory} bytes are less than container engines accept"),
+                    "ask for at least 6MiB, or leave it out",
+                ));
+            }
+        } else if self.command.first().is_none_or(String::is_empty) {
             return Err(SpecError::new(
                 "command",
                 "there is none",
-                "give a program and its arguments, for example `-- sleep 5`",
+                "give a program and its arguments, for example `-- sleep 5`, or an image",
             ));
         }
         if self.class.len() > MAX_CLASS || self.class.contains(char::is_control) {
@@ -349,6 +389,41 @@ mod tests {
             spoil(&mut spec);
             assert_eq!(spec.check().unwrap_err().field, field);
         }
+    }
+
+    #[test]
+    fn a_container_needs_no_command_and_a_node_that_runs_containers() {
+        let mut spec = JobSpec {
+            command: vec![],
+            container: Some(Box::new(Container {
+                image: "registry.lan/team/app:1.4".into(),
+                ..Container::default()
+            })),
+            ..good()
+        };
+        assert_eq!(spec.check(), Ok(()));
+        assert_eq!(spec.class_name(), "container:app:1.4");
+        spec.imply_constraints();
+        spec.imply_constraints();
+        assert_eq!(spec.constraints, [Constraint::runs_containers()]);
+        spec.command = vec!["/bin/sh".into()];
+        spec.name = "x".into();
+        assert_eq!(spec.class_name(), "container:app:1.4:sh/x");
+        spec.memory_limit = Some(MIN_MEMORY - 1);
+        assert_eq!(spec.check().unwrap_err().field, "memory");
+        (spec.memory_limit, spec.partition) = (None, Partition::Stop);
+        assert_eq!(spec.check().unwrap_err().field, "partition");
+        let mut process = good();
+        process.imply_constraints();
+        assert!(process.constraints.is_empty());
+    }
+
+    #[test]
+    fn a_spec_of_an_older_version_is_a_process() {
+        let old = crate::codec::encode(&good());
+        assert!(!old.windows(9).any(|bytes| bytes == b"container"));
+        let read: JobSpec = crate::codec::decode(&old, MAX_SPEC_BYTES).unwrap();
+        assert_eq!(read, good());
     }
 
     #[test]

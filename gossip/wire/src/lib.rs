@@ -6,6 +6,7 @@
 //! versions understand one another.
 
 pub mod codec;
+pub mod container;
 pub mod copies;
 pub mod gossip;
 pub mod ids;
@@ -17,13 +18,15 @@ pub mod sign;
 pub mod time;
 
 pub use codec::{CodecError, MAX_FRAME, Message, decode, decode_frame, encode, encode_frame};
+pub use container::{Container, Port, Pull, Transport, Volume};
 pub use ids::{IdError, JobId, NodeId, TaskId};
 pub use job::{Epoch, JobSpec, Outcome, Restart, SpecError};
 pub use observation::{
     Freshness, Observation, ObservationError, OpenObservation, SignedObservation,
 };
 pub use record::{
-    Aged, Load, NodeStatic, OpenRecord, Record, RecordError, SignedRecord, StaticHash, StaticPart,
+    Aged, ContainerEngine, Load, NodeStatic, OpenRecord, Record, RecordError, SignedRecord,
+    StaticHash, StaticPart,
 };
 pub use sign::{Ed25519, Signature, Signer};
 pub use time::Time;

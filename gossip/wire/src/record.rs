@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
-use starling_placement::Resources;
+use starling_placement::{CONTAINERS_LABEL, Resources};
 
 use crate::codec::{self, CodecError};
 use crate::ids::{ArrayVisitor, NodeId};
@@ -42,6 +42,37 @@ pub struct NodeStatic {
     /// The program's version.
     #[serde(rename = "v")]
     pub version: String,
+    /// What runs containers there; none if nothing does.
+    #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
+    pub containers: Option<ContainerEngine>,
+}
+
+/// A node's container engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerEngine {
+    /// `docker` or `podman`.
+    #[serde(rename = "n")]
+    pub engine: String,
+    /// Its version.
+    #[serde(rename = "v")]
+    pub version: String,
+    /// The architecture of the images it runs, in the words of images: `amd64`, `arm64`, ...
+    #[serde(rename = "a")]
+    pub arch: String,
+}
+
+impl NodeStatic {
+    /// Notes what runs containers on the node, also as the label that jobs ask for.
+    pub fn set_containers(&mut self, containers: Option<ContainerEngine>) {
+        match &containers {
+            Some(there) => self
+                .labels
+                .insert(CONTAINERS_LABEL.to_owned(), there.engine.clone()),
+            None => self.labels.remove(CONTAINERS_LABEL),
+        };
+        self.containers = containers;
+    }
 }
 
 /// The first 16 bytes of the SHA-256 of a static part's bytes.
@@ -252,6 +283,27 @@ mod tests {
             b.open(&zero),
             Err(RecordError::OutOfRange(_, "incarnation"))
         ));
+    }
+
+    #[test]
+    fn a_node_says_whether_it_runs_containers() {
+        let runs = starling_placement::Constraint::runs_containers();
+        let mut fixed = NodeStatic::default();
+        let before = codec::encode(&fixed);
+        assert!(!runs.met_by(&fixed.labels));
+        for engine in ["docker", "podman"] {
+            fixed.set_containers(Some(ContainerEngine {
+                engine: engine.into(),
+                version: "1.0".into(),
+                arch: "amd64".into(),
+            }));
+            assert!(runs.met_by(&fixed.labels));
+            let read = StaticPart::read(&codec::encode(&fixed)).unwrap();
+            assert_eq!(read.fixed, fixed);
+        }
+        fixed.set_containers(None);
+        // The hash of a node without an engine is what it was before there were any.
+        assert_eq!(codec::encode(&fixed), before);
     }
 
     #[test]

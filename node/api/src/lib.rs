@@ -25,10 +25,11 @@ pub use event::{Event, EventKind};
 pub use job::{JobDetail, JobState, JobSummary, Stopped, Submitted, TaskState, TaskView};
 pub use log::{LogChunk, LogStream};
 pub use node::{
-    Amount, Answer, Drain, Health, NodeRef, NodeState, NodeView, PressureView, TokenView,
+    Amount, Answer, ContainersView, Drain, Health, NodeRef, NodeState, NodeView, PressureView,
+    TokenView,
 };
 pub use quantity::Quantity;
-pub use request::{JobRequest, PartitionPolicy, RestartPolicy};
+pub use request::{JobRequest, PartitionPolicy, PullPolicy, RestartPolicy};
 pub use sse::Streamed;
 pub use why::{CandidateView, HistoryLine, ScorePart, VerdictView, WhyView};
 

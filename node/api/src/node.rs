@@ -129,6 +129,20 @@ pub struct NodeView {
     pub version: String,
     /// How often it has started or refuted a suspicion.
     pub incarnation: u32,
+    /// What runs containers there; left out if nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<ContainersView>,
+}
+
+/// A node's container engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContainersView {
+    /// `docker` or `podman`.
+    pub engine: String,
+    /// Its version.
+    pub version: String,
+    /// The architecture of the images it runs, in the words of images: `amd64`, `arm64`, ...
+    pub arch: String,
 }
 
 impl NodeView {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::Quantity;
 
-/// A job to submit. All but `command` may be left out.
+/// A job to submit. All but `command` or `image` may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobRequest {
@@ -22,15 +22,41 @@ pub struct JobRequest {
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 1, maximum = 100_000)]
     pub count: u32,
-    /// The program and its arguments; no shell is involved.
+    /// The program and its arguments; no shell is involved. With `image`: what the image's entry
+    /// point gets; left out: what the image says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// Makes the tasks containers of this image: `NAME:TAG` or `NAME@sha256:DIGEST`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Containers: when the image is fetched from its registry. Left out: when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullPolicy>,
+    /// Containers: replaces the image's entry point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// Containers: whether the root file system cannot be written to. Left out: it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    /// Containers: the most processes and threads. Left out: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+    /// Containers: `SOURCE:TARGET` or `SOURCE:TARGET:ro`, where `SOURCE` is an absolute path of the
+    /// node, or the name of a volume, which is made if it is missing and never removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
+    /// Containers: `NODE:CONTAINER`, ports that lead inside; with an IPv4 address of the node before
+    /// and `/udp` after where needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
     /// Environment variables besides the `STARLING_*` ones.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Working directory; left out: a fresh directory for each task.
+    /// Working directory; left out: a fresh directory for each task, or what the image says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
-    /// User to run as; left out: the daemon's.
+    /// User to run as; left out: the daemon's, or what the image says. In a container `USER:GROUP`,
+    /// by names of the image or by numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// CPU of each task, reserved and the most it gets: cores (`2`, `0.5`) or millicores (`500m`).
@@ -90,6 +116,18 @@ pub enum RestartPolicy {
     Always,
 }
 
+/// When a container's image is fetched from its registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullPolicy {
+    /// When the node does not have it.
+    Missing,
+    /// Never: the node must have it.
+    Never,
+    /// Before each start.
+    Always,
+}
+
 const fn one() -> u32 {
     1
 }
@@ -102,6 +140,13 @@ impl JobRequest {
             class: None,
             count: 1,
             command: command.into_iter().map(Into::into).collect(),
+            image: None,
+            pull: None,
+            entrypoint: None,
+            read_only: None,
+            pids: None,
+            volumes: Vec::new(),
+            ports: Vec::new(),
             env: BTreeMap::new(),
             dir: None,
             user: None,

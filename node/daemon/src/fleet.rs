@@ -109,6 +109,11 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// Sets the flags that go to each `starling up` from here on.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(ToString::to_string).collect();
+    }
+
     /// Starts one more daemon, which joins by a token of the first.
     pub async fn add(&mut self) -> Result<usize, FleetError> {
         let name = format!("node-{}", self.members.len());

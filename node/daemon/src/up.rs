@@ -1,7 +1,8 @@
 //! `starling up`: puts one machine's daemon together and runs it in the foreground until it is told
 //! to leave.
 
-use std::path::{Path, PathBuf};
+mod executors;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use starling_api::NodeRef;
-use starling_engine::{Command, Config, Effects, Engine, HeldTask, HostSample, Saved};
+use starling_engine::{Command, Config, Effects, Engine, HostSample, Saved};
+use starling_exec::Executor as _;
 use starling_exec::sense::{HostFacts, Sensor};
-use starling_exec::{ExecConfig, Executor};
 use starling_net::{ClusterSecret, NetConfig};
 use starling_placement::Resources;
 use starling_store::Store;
@@ -164,23 +165,25 @@ async fn start(
     })
     .await
     .map_err(|error| CliError::Other(format!("--listen: {}", report(&error))))?;
-    let (executor, held, exec_events) = Executor::open(exec_config(data.path()))
+    let signer = Box::new(Ed25519::from_seed(&key));
+    let node = signer.node().to_string();
+    let (executor, held, exec_events) = executors::open(args, data.path(), node)
         .await
         .map_err(failed)?;
 
     let mut sensor = Sensor::new(data.path(), executor.runner_pid());
     let facts = sensor.facts();
-    let fixed = node_static(
+    let mut fixed = node_static(
         args,
         &facts,
         sensor.sense().cpu_total_millis,
         net.listen_addrs(),
     );
+    fixed.set_containers(executor.container_engine());
     let (sample_sender, samples) = mpsc::channel(1);
     let sampler = std::thread::spawn(move || sample(&mut sensor, &sample_sender));
 
     let clock = Clock::start();
-    let signer = Box::new(Ed25519::from_seed(&key));
     let me = NodeRef {
         id: signer.node().to_string(),
         name: fixed.name.clone(),
@@ -195,15 +198,6 @@ async fn start(
         seeds,
         ..Config::default()
     };
-    let held = held
-        .into_iter()
-        .map(|held| HeldTask {
-            task: held.task,
-            epoch: held.epoch,
-            ended: held.ended,
-            note: held.note,
-        })
-        .collect();
     let mut first = Effects::default();
     let mut seed = [0; 32];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut seed)
@@ -296,20 +290,6 @@ fn announce(me: &NodeRef, admission: &Admission, listeners: &Listeners) {
     }
 }
 
-fn exec_config(data_dir: &Path) -> ExecConfig {
-    // The file that was started, whatever an upgrade has put in its place since.
-    let exe = PathBuf::from("/proc/self/exe");
-    let exe = std::fs::read_link(&exe)
-        .ok()
-        .filter(|path| path.exists())
-        .unwrap_or(exe);
-    let dir = data_dir.join("tasks");
-    let mut config = ExecConfig::new(&dir, exe);
-    config.runner_args = vec!["runner".into(), dir.into()];
-    config.enter_args = vec!["enter".into()];
-    config
-}
-
 fn node_static(
     args: &UpArgs,
     facts: &HostFacts,
@@ -336,6 +316,8 @@ fn node_static(
         labels,
         addrs,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        // Filled in when the executors have looked.
+        containers: None,
     }
 }
 

@@ -444,6 +444,7 @@ mod tests {
                 actor: None,
                 former: vec![],
                 settled: false,
+                over_since: None,
             },
         );
         job.set_state(1, TaskState::Succeeded);

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use starling_exec::sense::Sensor;
-use starling_exec::{ExecConfig, ExecError, ExecEvent, Executor, Launch, RunnerPid};
+use starling_exec::{ExecConfig, ExecError, ExecEvent, Executor, Launch, Processes, RunnerPid};
 use starling_wire::{JobId, TaskId};
 use tokio::sync::mpsc::Receiver;
 
@@ -92,10 +92,10 @@ fn floor(count: u32) -> f64 {
     f64::from(count) / begin.elapsed().as_secs_f64()
 }
 
-async fn open(dir: &Path) -> Result<(Executor, Receiver<ExecEvent>), ExecError> {
+async fn open(dir: &Path) -> Result<(Processes, Receiver<ExecEvent>), ExecError> {
     let mut config = ExecConfig::new(dir, "/proc/self/exe");
     config.runner_args = vec![RUNNER.into(), dir.into()];
-    let (executor, _, events) = Executor::open(config).await?;
+    let (executor, _, events) = Processes::open(config).await?;
     Ok((executor, events))
 }
 
@@ -123,6 +123,7 @@ fn launch(index: u32, program: &str) -> Launch {
         memory_limit: None,
         grace_ms: 1000,
         lease: None,
+        container: None,
         note: Vec::new(),
     }
 }

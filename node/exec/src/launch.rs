@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use starling_wire::{Epoch, Outcome, TaskId};
+use starling_wire::{Container, ContainerEngine, Epoch, Outcome, TaskId};
 
 /// One task to start. A task is named by its identity and its placement's epoch; the same pair is
 /// started once, however often it is asked for.
@@ -34,6 +34,9 @@ pub struct Launch {
     /// it is reported as evicted then. None is never.
     #[serde(default)]
     pub lease: Option<u64>,
+    /// What is said besides for a container; none makes it a process. The runner never sees one.
+    #[serde(skip)]
+    pub container: Option<Box<Container>>,
     /// What the daemon wants to be told with [`Held`] when it comes back, in its own words.
     #[serde(default, with = "serde_bytes")]
     pub note: Vec<u8>,
@@ -49,7 +52,7 @@ pub enum ExecEvent {
         task: TaskId,
         /// Its placement's fencing number.
         epoch: Epoch,
-        /// Its main process, which leads a process group of its own.
+        /// Its main process, which leads a process group of its own; 0 for a container.
         pid: u32,
     },
     /// The task is over; it stays known to the runner until it is acknowledged.
@@ -64,6 +67,8 @@ pub enum ExecEvent {
     /// Something a person should know, for example that this host allows no limits and what would
     /// change that.
     Warning(String),
+    /// What runs containers here from now on; none if nothing does any more.
+    Containers(Option<ContainerEngine>),
     /// The runner died. A new one is being started; what the old one held is reported as ended
     /// with [`Outcome::Lost`].
     RunnerLost,
@@ -76,7 +81,7 @@ pub struct Held {
     pub task: TaskId,
     /// Its placement's fencing number.
     pub epoch: Epoch,
-    /// Its main process, or 0 if it has none (not started yet, or not any more).
+    /// Its main process, or 0 if it has none (not started yet, or not any more) or is a container.
     pub pid: u32,
     /// How it ended, if it did.
     pub ended: Option<Outcome>,

@@ -7,7 +7,10 @@
 mod cgroup;
 mod client;
 mod clock;
+mod containers;
 mod enter;
+mod executor;
+mod executors;
 mod launch;
 pub mod logs;
 mod paths;
@@ -19,9 +22,12 @@ pub mod sense;
 use std::io;
 use std::path::PathBuf;
 
-pub use client::{ExecConfig, Executor, RunnerPid};
+pub use client::{ExecConfig, Processes, RunnerPid};
 pub use clock::monotonic;
+pub use containers::{Containers, ContainersConfig, Sockets};
 pub use enter::enter_main;
+pub use executor::Executor;
+pub use executors::{ExecEvents, Executors};
 pub use launch::{ExecEvent, Held, Launch};
 pub use runner::runner_main;
 

@@ -20,6 +20,9 @@ pub(crate) const WORK: &str = "work";
 /// Holds what tasks wrote, one directory per job.
 pub(crate) const LOGS: &str = "logs";
 
+/// Holds a note for each container.
+pub(crate) const CONTAINERS: &str = "containers";
+
 /// The longest path a Unix socket's address takes, without the closing zero byte.
 const SUN_PATH: usize = 107;
 

@@ -1,26 +1,27 @@
-//! `starling apply`: submit a job file.
+//! `starling apply`: submit a job file, or the services of a compose file.
 
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use starling_api::ClientError;
+use starling_api::{Client, ClientError, Submitted};
 
 use super::connect::Connect;
 use super::error::CliError;
-use super::job_file;
 use super::run::{Submitting, submit};
+use super::{compose, job_file, output};
 use crate::http::spec_from_request;
 
 /// The largest job file: the API takes no larger request.
 const MAX_FILE: u64 = 256 * 1024;
 
-/// Submit a job from a TOML file
+/// Submit a job from a TOML file, or the services of a compose file
 ///
 /// A job file has the fields of `run`'s flags: command = ["sh", "-c", "exit 0"], and if wanted
 /// name, count, cpu, memory, disk, constraints, restart, attempts, grace, dir, user and a table
-/// [env].
+/// [env]; for containers image, pull, entrypoint, read_only, pids, volumes and ports. A file that is
+/// called .yaml or .yml is a compose file: each of its services is submitted as a job.
 #[derive(Args, Debug)]
 pub(super) struct ApplyArgs {
     /// The file; `-` reads standard input
@@ -33,6 +34,7 @@ pub(super) struct ApplyArgs {
 }
 
 pub(super) async fn apply(args: ApplyArgs) -> Result<ExitCode, CliError> {
+    let is_compose = compose::is_compose(&args.file);
     let file = args.file.display().to_string();
     let (name, text) = if file == "-" {
         ("standard input".to_owned(), read(std::io::stdin().lock()))
@@ -41,6 +43,9 @@ pub(super) async fn apply(args: ApplyArgs) -> Result<ExitCode, CliError> {
         (file, text)
     };
     let text = text.map_err(|error| CliError::Usage(format!("{name}: {error}")))?;
+    if is_compose {
+        return services(&args, &compose::parse(&name, &text)?).await;
+    }
     let job = job_file::parse(&name, &text)?;
     // Checked here as well, so that the line can be named and a slip costs no round trip.
     spec_from_request(job.clone())
@@ -58,6 +63,58 @@ pub(super) async fn apply(args: ApplyArgs) -> Result<ExitCode, CliError> {
             }
             error => error,
         })
+}
+
+/// Submits the services of a compose file: all of them, or none.
+async fn services(args: &ApplyArgs, composed: &compose::Composed) -> Result<ExitCode, CliError> {
+    for warning in &composed.warnings {
+        output::note(&format!("warning: {}", output::plain(warning)));
+    }
+    let client = args.connect.client()?;
+    if let [job] = &composed.jobs[..] {
+        return submit(&client, job, &args.submitting).await;
+    }
+    if args.submitting.wait {
+        return Err(CliError::Usage(
+            "--wait is for one job, and this file has several services; leave it out".to_owned(),
+        ));
+    }
+    let mut submitted: Vec<Submitted> = Vec::new();
+    for job in &composed.jobs {
+        match client.submit(job).await {
+            Ok(one) => submitted.push(one),
+            Err(error) => {
+                let service = job.name.as_deref().unwrap_or_default();
+                return Err(undo(&client, &submitted, service, error).await);
+            }
+        }
+    }
+    if args.submitting.json {
+        output::json(&submitted)?;
+    } else {
+        for (job, one) in composed.jobs.iter().zip(&submitted) {
+            let service = output::plain(job.name.as_deref().unwrap_or_default());
+            output::line(&format!("{}  {service}", one.job))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A service was not taken: those before it are stopped.
+async fn undo(
+    client: &Client,
+    submitted: &[Submitted],
+    service: &str,
+    error: ClientError,
+) -> CliError {
+    output::note(&format!("service {} was not taken", output::plain(service)));
+    for one in submitted {
+        match client.stop_job(&one.job).await {
+            Ok(_) => output::note(&format!("job {} is stopped again", one.job)),
+            Err(error) => output::note(&format!("job {} runs on: {error}", one.job)),
+        }
+    }
+    CliError::Client(error)
 }
 
 fn read(mut input: impl Read) -> std::io::Result<String> {

@@ -1,15 +1,16 @@
-//! `starling inspect`: all about a job or a task, on a page.
+//! `starling inspect`: all about a job, a task or a node, on a page.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use starling_api::{
-    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, RestartPolicy,
-    TaskView,
+    ApiError, Client, ClientError, JobDetail, JobRequest, NodeRef, PartitionPolicy, PullPolicy,
+    RestartPolicy, TaskView, codes,
 };
 
 use super::connect::Connect;
 use super::error::CliError;
+use super::node_page::node_page;
 use super::output::{self, Page, Style};
 use super::ps::{ran, task_tone, tasks_table};
 use super::units;
@@ -17,10 +18,10 @@ use super::units;
 /// A page lists so many tasks of a job.
 const MAX_LISTED: usize = 20;
 
-/// Show all about a job or a task
+/// Show all about a job, a task or a node
 #[derive(Args, Debug)]
 pub(super) struct InspectArgs {
-    /// The job (JOB) or task (JOB.INDEX)
+    /// The job (JOB), the task (JOB.INDEX), or the node by its name or the beginning of its id
     id: String,
     /// Print JSON
     #[arg(long)]
@@ -31,10 +32,43 @@ pub(super) struct InspectArgs {
 
 pub(super) async fn inspect(args: InspectArgs) -> Result<ExitCode, CliError> {
     let client = args.connect.client()?;
+    match work(&client, &args).await {
+        Err(CliError::Client(ClientError::Refused(refusal)))
+            if refusal.code == codes::NOT_FOUND || refusal.field.as_deref() == Some("id") =>
+        {
+            node(&client, &args, refusal).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// What is no job and no task may be a node; if it is not, the first refusal stands.
+async fn node(
+    client: &Client,
+    args: &InspectArgs,
+    refusal: ApiError,
+) -> Result<ExitCode, CliError> {
+    let nodes = client.nodes().await?.items;
+    let named = nodes.iter().find(|node| node.name == args.id);
+    let mut begun = nodes.iter().filter(|node| node.id.starts_with(&args.id));
+    let alone = begun.next().filter(|_| begun.next().is_none());
+    let Some(node) = named.or(alone) else {
+        return Err(CliError::Client(ClientError::Refused(refusal)));
+    };
+    if args.json {
+        output::json(node)?;
+    } else {
+        output::line(&node_page(node, Style::of_stdout()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A job or a task.
+async fn work(client: &Client, args: &InspectArgs) -> Result<ExitCode, CliError> {
     let now = units::now_ms();
     let style = Style::of_stdout();
     if let Some((job, index)) = args.id.split_once('.') {
-        let (job, task) = find_task(&client, job, index).await?;
+        let (job, task) = find_task(client, job, index).await?;
         if args.json {
             output::json(&task)?;
         } else {
@@ -127,6 +161,7 @@ fn request(page: &mut Page, spec: &JobRequest) {
         // Amounts come back in base units.
         text.parse().map_or(text, units::bytes)
     };
+    let number = |number: Option<u32>| number.map(|n| n.to_string()).unwrap_or_default();
     let env: Vec<_> = spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let cpu = spec.cpu.as_ref().map(ToString::to_string);
     let tries = spec.attempts.map(|tries| format!(", up to {tries} tries"));
@@ -142,11 +177,27 @@ fn request(page: &mut Page, spec: &JobRequest) {
         Some(PartitionPolicy::Stop) => "stop: at most once, where a majority of the owners is",
         Some(PartitionPolicy::Keep) | None => "",
     };
-    page.fact("command", &command(&spec.command))
+    let yes = |on: Option<bool>| if on == Some(true) { "yes" } else { "" };
+    let pull = spec.pull.map(|pull| match pull {
+        PullPolicy::Missing => "when missing",
+        PullPolicy::Never => "never",
+        PullPolicy::Always => "always",
+    });
+    page.fact("image", spec.image.as_deref().unwrap_or_default())
+        .fact("pull", pull.unwrap_or_default())
+        .fact(
+            "entry point",
+            &command(spec.entrypoint.as_deref().unwrap_or_default()),
+        )
+        .fact("command", &command(&spec.command))
         .fact("class", spec.class.as_deref().unwrap_or_default())
         .fact("directory", spec.dir.as_deref().unwrap_or_default())
         .fact("user", spec.user.as_deref().unwrap_or_default())
         .fact("environment", &env.join(" "))
+        .fact("read-only", yes(spec.read_only))
+        .fact("volumes", &spec.volumes.join(", "))
+        .fact("ports", &spec.ports.join(", "))
+        .fact("processes", &number(spec.pids))
         .fact("cpu", &cpu.unwrap_or_default())
         .fact("memory", &amount(&spec.memory))
         .fact("disk", &amount(&spec.disk))

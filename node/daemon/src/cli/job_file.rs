@@ -6,10 +6,17 @@ use super::error::CliError;
 
 /// The job in `text`, which was read from `file`.
 pub(super) fn parse(file: &str, text: &str) -> Result<JobRequest, CliError> {
-    toml::from_str(text).map_err(|error| {
+    let job: JobRequest = toml::from_str(text).map_err(|error| {
         // The error shows the line with its number and the place in it.
         CliError::Usage(format!("{file}: {}", error.to_string().trim_end()))
-    })
+    })?;
+    if job.command.is_empty() && job.image.is_none() {
+        return Err(CliError::Usage(format!(
+            "{file}: it has neither `command` nor `image`; give what is to be run, for example \
+             command = [\"sleep\", \"5\"]"
+        )));
+    }
+    Ok(job)
 }
 
 /// Where and what, for an error that was found after parsing.

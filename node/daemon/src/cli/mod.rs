@@ -8,6 +8,7 @@
 
 mod apply;
 mod classes;
+mod compose;
 mod connect;
 mod demo_args;
 mod error;
@@ -15,6 +16,7 @@ mod events;
 mod inspect;
 mod job_file;
 mod logs;
+mod node_page;
 mod nodes;
 mod output;
 mod printer;
@@ -67,7 +69,7 @@ struct Cli {
 enum Command {
     Up(UpArgs),
     Token(nodes::TokenArgs),
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     Apply(apply::ApplyArgs),
     Ps(ps::PsArgs),
     Inspect(inspect::InspectArgs),
@@ -129,7 +131,7 @@ fn dispatch(command: Command) -> Result<ExitCode, CliError> {
 async fn ask(command: Command) -> Result<ExitCode, CliError> {
     match command {
         Command::Token(args) => nodes::token(args).await,
-        Command::Run(args) => run::run(args).await,
+        Command::Run(args) => run::run(*args).await,
         Command::Apply(args) => apply::apply(args).await,
         Command::Ps(args) => ps::ps(args).await,
         Command::Inspect(args) => inspect::inspect(args).await,

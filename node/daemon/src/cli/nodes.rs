@@ -132,6 +132,7 @@ pub(super) fn nodes_table(nodes: &[NodeView], style: Style) -> String {
         "ID",
         "STATE",
         "PLATFORM",
+        "CONTAINERS",
         ">TASKS",
         ">CPU FREE",
         ">CPU IDLE",
@@ -155,6 +156,7 @@ pub(super) fn nodes_table(nodes: &[NodeView], style: Style) -> String {
                 node.id.get(..8).unwrap_or(&node.id).to_owned(),
                 state,
                 format!("{} {}", node.os, node.arch),
+                containers(node),
                 node.running.to_string(),
                 of(
                     units::cores(node.free.cpu_millis),
@@ -172,6 +174,14 @@ pub(super) fn nodes_table(nodes: &[NodeView], style: Style) -> String {
         );
     }
     rows.render(style)
+}
+
+/// What runs containers on a node.
+pub(super) fn containers(node: &NodeView) -> String {
+    node.containers.as_ref().map_or_else(
+        || "-".to_owned(),
+        |there| format!("{} {}", there.engine, there.version),
+    )
 }
 
 const fn tone(node: &NodeView) -> Tone {

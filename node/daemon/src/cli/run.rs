@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use starling_api::{Client, JobRequest, PartitionPolicy, Quantity, RestartPolicy};
+use starling_api::{Client, JobRequest, PartitionPolicy, PullPolicy, Quantity, RestartPolicy};
 
 use super::connect::Connect;
 use super::error::CliError;
@@ -19,6 +19,8 @@ pub(super) struct RunArgs {
     /// Under which name its speed is learned [default: made from the program and the name]
     #[arg(long)]
     class: Option<String>,
+    #[command(flatten)]
+    container: ContainerArgs,
     /// How many tasks
     #[arg(long, value_name = "K", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
@@ -38,10 +40,10 @@ pub(super) struct RunArgs {
     /// An environment variable, or KEY alone to pass this shell's value on; may be repeated
     #[arg(long, value_name = "K=V", value_parser = values::env)]
     env: Vec<(String, String)>,
-    /// The tasks' working directory [default: a fresh one for each]
+    /// The tasks' working directory [default: a fresh one for each, or what the image says]
     #[arg(long, value_name = "DIR")]
     dir: Option<String>,
-    /// The user to run as [default: the daemon's]
+    /// The user to run as [default: the daemon's, or what the image says]
     #[arg(long)]
     user: Option<String>,
     /// Whether a task that ended is run again [default: never]
@@ -64,9 +66,50 @@ pub(super) struct RunArgs {
     submitting: Submitting,
     #[command(flatten)]
     connect: Connect,
-    /// The program and its arguments; no shell is involved
-    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    /// The program and its arguments; no shell is involved. With --image it may be left out
+    #[arg(
+        required_unless_present = "image",
+        trailing_var_arg = true,
+        value_name = "CMD"
+    )]
     command: Vec<String>,
+}
+
+/// What makes the tasks containers.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Containers")]
+struct ContainerArgs {
+    /// Run each task in a container of this image: NAME:TAG or NAME@sha256:DIGEST
+    #[arg(long, value_parser = values::image)]
+    image: Option<String>,
+    /// When the image is fetched from its registry [default: missing]
+    #[arg(long, value_enum, requires = "image")]
+    pull: Option<Pull>,
+    /// A program in place of the image's entry point; CMD are its arguments
+    #[arg(long, value_name = "PROGRAM", requires = "image")]
+    entrypoint: Option<String>,
+    /// Make the root file system one that cannot be written to
+    #[arg(long, requires = "image")]
+    read_only: bool,
+    /// The most processes and threads
+    #[arg(long, value_name = "N", requires = "image", value_parser = clap::value_parser!(u32).range(1..))]
+    pids: Option<u32>,
+    /// Mount a folder of the node or a named volume: SOURCE:TARGET[:ro]; may be repeated
+    #[arg(long = "volume", value_name = "V", requires = "image", value_parser = values::volume)]
+    volumes: Vec<String>,
+    /// Lead a port of the node inside: [ADDRESS:]NODE:CONTAINER[/udp]; may be repeated
+    #[arg(long = "port", value_name = "P", requires = "image", value_parser = values::port)]
+    ports: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pull {
+    /// When the node does not have it
+    Missing,
+    /// Never: the node must have it
+    Never,
+    /// Before each start
+    Always,
 }
 
 /// What `run` and `apply` do besides submitting.
@@ -112,6 +155,17 @@ impl RunArgs {
             class: self.class,
             count: self.count,
             command: self.command,
+            image: self.container.image,
+            pull: self.container.pull.map(|pull| match pull {
+                Pull::Missing => PullPolicy::Missing,
+                Pull::Never => PullPolicy::Never,
+                Pull::Always => PullPolicy::Always,
+            }),
+            entrypoint: self.container.entrypoint.map(|program| vec![program]),
+            read_only: self.container.read_only.then_some(true),
+            pids: self.container.pids,
+            volumes: self.container.volumes,
+            ports: self.container.ports,
             env: self.env.into_iter().collect(),
             dir: self.dir,
             user: self.user,

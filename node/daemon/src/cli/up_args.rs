@@ -33,6 +33,13 @@ pub struct UpArgs {
     /// Do not look for the cluster's nodes on the local network
     #[arg(long)]
     pub no_mdns: bool,
+    /// The container engine's Unix socket: unix:///PATH or a path [default: DOCKER_HOST, else where
+    /// Docker's and Podman's usually are]
+    #[arg(long, value_name = "SOCKET", value_parser = super::values::socket)]
+    pub docker_host: Option<PathBuf>,
+    /// Run no containers, whatever engine there is
+    #[arg(long, conflicts_with = "docker_host")]
+    pub no_containers: bool,
     /// How the log is written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

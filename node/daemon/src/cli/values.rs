@@ -8,6 +8,34 @@ use starling_placement::Constraint;
 /// The longest name of a node or a label, and the longest label's value.
 const MAX_LABEL: usize = 63;
 
+/// An image's name.
+pub(crate) fn image(text: &str) -> Result<String, String> {
+    as_written(text, starling_wire::container::check_image(text))
+}
+
+/// What is mounted in a container.
+pub(crate) fn volume(text: &str) -> Result<String, String> {
+    as_written(text, text.parse::<starling_wire::Volume>().map(|_| ()))
+}
+
+/// A port that leads into a container.
+pub(crate) fn port(text: &str) -> Result<String, String> {
+    as_written(text, text.parse::<starling_wire::Port>().map(|_| ()))
+}
+
+/// The text, if nothing is wrong with it; the flag's name is said by whoever shows the error.
+fn as_written(text: &str, outcome: Result<(), starling_wire::SpecError>) -> Result<String, String> {
+    match outcome {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{}; {}", error.problem, error.remedy)),
+    }
+}
+
+/// A container engine's socket.
+pub(crate) fn socket(text: &str) -> Result<std::path::PathBuf, String> {
+    starling_exec::Sockets::parse(text)
+}
+
 /// `KEY=VALUE`, neither of them empty, for a node's label.
 pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     let right = "write KEY=VALUE, for example zone=attic";
@@ -20,9 +48,9 @@ pub(crate) fn label(text: &str) -> Result<(String, String), String> {
             "the key and the value may have {MAX_LABEL} bytes each"
         ));
     }
-    if matches!(key, "arch" | "os" | "name") {
+    if matches!(key, "arch" | "os" | "name" | "containers") {
         return Err(format!(
-            "every node has the label `{key}` of itself; choose another key"
+            "a node gives itself the label `{key}`; choose another key"
         ));
     }
     if key.contains(|c: char| c.is_whitespace() || c == '!') || value.contains([',', ')', '(']) {
@@ -123,13 +151,25 @@ mod tests {
     #[test]
     fn slips_in_values_are_refused_with_a_remedy() {
         assert_eq!(label("zone=attic").unwrap().1, "attic");
-        for text in ["zone", "=x", "zone=", "arch=x", "a b=c", "k=a,b"] {
+        for text in [
+            "zone",
+            "=x",
+            "zone=",
+            "arch=x",
+            "containers=x",
+            "a b=c",
+            "k=a,b",
+        ] {
             assert!(label(text).is_err(), "{text}");
         }
         assert_eq!(env("A=b=c").unwrap(), ("A".into(), "b=c".into()));
         assert!(env("=x").is_err() && env("NO_SUCH_VARIABLE_HERE").is_err());
         assert!(node_name("attic-1").is_ok() && node_name("a b").is_err());
         assert!(constraint("arch").unwrap_err().contains("KEY=VALUE"));
+        assert!(image("a:1").is_ok() && image("A b").unwrap_err().contains("NAME:TAG"));
+        assert!(volume("/a:/b:ro").is_ok() && volume("a").unwrap_err().contains("TARGET"));
+        assert!(port("80:80/udp").is_ok() && port("80").unwrap_err().contains("NODE:CONTAINER"));
+        assert!(socket("/x").is_ok() && socket("tcp://x").unwrap_err().contains("unix://"));
         assert!(duration("5").unwrap_err().contains("30s"));
     }
 }

@@ -1,8 +1,9 @@
 //! The engine's state in the API's words.
 
 use starling_api::{
-    Amount, CandidateView, Event, EventKind, JobDetail, JobState, JobSummary, NodeRef, NodeState,
-    NodeView, PressureView, ScorePart, TaskState, TaskView, VerdictView, WhyView,
+    Amount, CandidateView, ContainersView, Event, EventKind, JobDetail, JobState, JobSummary,
+    NodeRef, NodeState, NodeView, PressureView, ScorePart, TaskState, TaskView, VerdictView,
+    WhyView,
 };
 use starling_engine as engine;
 use starling_engine::{Engine, Job, Task};
@@ -62,6 +63,11 @@ fn node(member: Member<'_>, me: &NodeId) -> NodeView {
         },
         record_age_ms: millis(member.age),
         incarnation: member.incarnation,
+        containers: fixed.containers.map(|there| ContainersView {
+            engine: there.engine,
+            version: there.version,
+            arch: there.arch,
+        }),
         name: fixed.name,
         platform: fixed.platform,
         labels: fixed.labels,

@@ -1,9 +1,9 @@
 //! Answers of the API to test with: one job of four tasks, one node, one decision.
 
 use starling_api::{
-    Amount, CandidateView, CellView, ClassView, Event, EventKind, JobDetail, JobRequest, JobState,
-    JobSummary, NodeRef, NodeState, NodeView, ObserverView, PressureView, ScorePart, TaskState,
-    TaskView, VerdictView, WhyView,
+    Amount, CandidateView, CellView, ClassView, ContainersView, Event, EventKind, JobDetail,
+    JobRequest, JobState, JobSummary, NodeRef, NodeState, NodeView, ObserverView, PressureView,
+    ScorePart, TaskState, TaskView, VerdictView, WhyView,
 };
 use starling_wire::JobId;
 
@@ -103,6 +103,11 @@ pub(crate) fn node() -> NodeView {
         addresses: vec!["/ip4/10.0.0.1/tcp/7701".into()],
         version: "0.1.0".into(),
         incarnation: 1,
+        containers: Some(ContainersView {
+            engine: "docker".into(),
+            version: "20.10.24".into(),
+            arch: "amd64".into(),
+        }),
     }
 }
 

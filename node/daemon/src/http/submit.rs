@@ -1,5 +1,7 @@
 //! From what a user asks for to what nodes agree on, and back.
 
+mod container;
+
 use starling_api::{ApiError, JobRequest, PartitionPolicy, Quantity, RestartPolicy};
 use starling_placement::{Constraint, Resources};
 use starling_wire::job::{DEFAULT_ATTEMPTS, DEFAULT_CPU, DEFAULT_GRACE_MS, Partition};
@@ -11,7 +13,8 @@ const MAX_NAME: usize = 128;
 const MAX_ATTEMPTS: u32 = 10_000;
 
 /// The job that `request` asks for, with all that it leaves out filled in, or the field at fault.
-pub fn spec_from_request(request: JobRequest) -> Result<JobSpec, ApiError> {
+pub fn spec_from_request(mut request: JobRequest) -> Result<JobSpec, ApiError> {
+    let container = container::from_request(&mut request)?;
     let cpu = request
         .cpu
         .as_ref()
@@ -54,7 +57,7 @@ pub fn spec_from_request(request: JobRequest) -> Result<JobSpec, ApiError> {
         command: request.command,
         env: request.env,
         dir: directory(request.dir)?,
-        user: user(request.user)?,
+        user: user(request.user, container.is_some())?,
         need: Resources {
             cpu: cpu.unwrap_or(DEFAULT_CPU),
             memory: memory.unwrap_or(0),
@@ -71,6 +74,7 @@ pub fn spec_from_request(request: JobRequest) -> Result<JobSpec, ApiError> {
             None | Some(PartitionPolicy::Keep) => Partition::Keep,
             Some(PartitionPolicy::Stop) => Partition::Stop,
         },
+        container,
     };
     spec.check().map_err(from_spec_error)?;
     Ok(spec)
@@ -87,24 +91,32 @@ pub fn request_from_spec(spec: &JobSpec) -> JobRequest {
             Some(spec.attempts).filter(|most| *most != u32::MAX),
         ),
     };
-    JobRequest {
+    let constraints = spec.constraints.iter();
+    let asked = constraints.filter(|constraint| {
+        spec.container.is_none() || **constraint != Constraint::runs_containers()
+    });
+    let mut request = JobRequest {
         name: (!spec.name.is_empty()).then(|| spec.name.clone()),
         class: (!spec.class.is_empty()).then(|| spec.class.clone()),
         count: spec.count,
-        command: spec.command.clone(),
         env: spec.env.clone(),
         dir: spec.dir.clone(),
         user: spec.user.clone(),
         cpu: spec.cpu_limit.map(|cpu| format!("{cpu}m").into()),
         memory: bytes(spec.memory_limit.unwrap_or(0)),
         disk: bytes(spec.need.disk),
-        constraints: spec.constraints.iter().map(ToString::to_string).collect(),
+        constraints: asked.map(ToString::to_string).collect(),
         restart,
         attempts,
         timeout: spec.timeout_ms.map(|millis| format!("{millis}ms").into()),
         partition: (spec.partition == Partition::Stop).then_some(PartitionPolicy::Stop),
         grace: (spec.grace_ms != DEFAULT_GRACE_MS).then(|| format!("{}ms", spec.grace_ms).into()),
+        ..JobRequest::new(spec.command.iter().cloned())
+    };
+    if let Some(container) = &spec.container {
+        container::into_request(container, &mut request);
     }
+    request
 }
 
 /// A job's fault as the API tells it.
@@ -168,17 +180,28 @@ fn directory(dir: Option<String>) -> Result<Option<String>, ApiError> {
     }
 }
 
-fn user(user: Option<String>) -> Result<Option<String>, ApiError> {
-    match user {
-        Some(user) if user.is_empty() || user.contains(['\0', ':', '/', '\n']) => {
-            Err(ApiError::invalid(
-                "user",
-                "that is no user's name",
-                "give the name of a user of the node, or leave it out",
-            ))
-        }
-        user => Ok(user),
+fn user(user: Option<String>, in_container: bool) -> Result<Option<String>, ApiError> {
+    let Some(user) = user else {
+        return Ok(None);
+    };
+    // An image has users of its own, and a group can be given with one.
+    let (name, group) = match user.split_once(':') {
+        Some((name, group)) if in_container => (name, Some(group)),
+        _ => (user.as_str(), None),
+    };
+    let wrong = |text: &str| text.is_empty() || text.contains(['\0', ':', '/', '\n']);
+    if !wrong(name) && !group.is_some_and(wrong) {
+        return Ok(Some(user));
     }
+    Err(ApiError::invalid(
+        "user",
+        "that is no user's name",
+        if in_container {
+            "give USER or USER:GROUP, names of the image or numbers, or leave it out"
+        } else {
+            "give the name of a user of the node, or leave it out"
+        },
+    ))
 }
 
 #[cfg(test)]

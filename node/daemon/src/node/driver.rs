@@ -10,7 +10,7 @@ use std::time::Duration;
 use starling_engine::{
     CommandError, Effect, Effects, Engine, HostSample, Input, Reply, RequestId, TaskEvent,
 };
-use starling_exec::{ExecEvent, Executor, Launch};
+use starling_exec::{ExecEvent, ExecEvents, Executor as _, Executors, Launch};
 use starling_net::{Net, NetEvent};
 use starling_wire::{JobSpec, NodeId, NodeStatic, Time};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -38,8 +38,8 @@ pub(crate) struct Parts {
     pub(crate) first: Effects,
     pub(crate) net: Net,
     pub(crate) net_events: mpsc::Receiver<NetEvent>,
-    pub(crate) executor: Executor,
-    pub(crate) exec_events: mpsc::Receiver<ExecEvent>,
+    pub(crate) executor: Executors,
+    pub(crate) exec_events: ExecEvents,
     pub(crate) samples: mpsc::Receiver<HostSample>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) journal: Journal,
@@ -252,6 +252,10 @@ impl Driver {
     fn exec_event(&mut self, event: ExecEvent, fx: &mut Effects) {
         let event = match event {
             ExecEvent::Started { task, epoch, .. } => TaskEvent::Started { task, epoch },
+            ExecEvent::Containers(engine) => {
+                self.fixed.set_containers(engine);
+                return self.feed(Input::Fixed(self.fixed.clone()), fx);
+            }
             ExecEvent::Ended {
                 task,
                 epoch,
@@ -433,6 +437,7 @@ fn launch(
         memory_limit: spec.memory_limit,
         grace_ms: spec.grace_ms,
         lease: None,
+        container: spec.container.clone(),
         note: Vec::new(),
     }
 }

@@ -44,7 +44,7 @@ async fn slips_of_the_command_line_name_the_flag() {
             "--constraint",
         ),
         (&["run", "--env", "=x", "--", "true"], "--env"),
-        (&["run", "--restart", "always", "--", "true"], "--restart"),
+        (&["run", "--restart", "often", "--", "true"], "--restart"),
         (&["run", "--grace", "soon", "--", "true"], "--grace"),
         (&["run"], "CMD"),
         (&["fly"], "fly"),

@@ -9,6 +9,7 @@ mod api;
 mod bad_input;
 mod classes;
 mod cluster;
+mod containers;
 mod crash;
 mod demo;
 mod disk;

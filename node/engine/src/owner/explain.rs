@@ -1,9 +1,18 @@
 //! The reasons of a placement, for `why`.
 
 use starling_placement::{Answer, Candidate, Decision, Fit, FitScore, Need, Resources, Verdict};
-use starling_wire::{NodeId, Time};
+use starling_wire::{JobSpec, NodeId, Time};
 
 use super::place::Round;
+
+/// What a task waits for that no node known could hold now.
+pub(super) const fn node_in_words(spec: &JobSpec) -> &'static str {
+    if spec.container.is_some() {
+        "a node that can run containers, meets the constraints and takes tasks"
+    } else {
+        "a node that meets the constraints and takes tasks"
+    }
+}
 
 /// What a task waits for on one node.
 pub(super) fn room_in_words(need: &Resources) -> String {

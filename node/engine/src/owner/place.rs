@@ -13,7 +13,7 @@ use starling_placement::{
 use starling_wire::jobs::JobMessage;
 use starling_wire::{Epoch, JobId, NodeId, Time};
 
-use super::explain::{explain, room_in_words};
+use super::explain::{self, explain, room_in_words};
 use super::outlook::{facts_of, look, need_of};
 use super::{Owner, Placing, Timer};
 use crate::engine::Ctx;
@@ -304,7 +304,7 @@ impl Owner {
         };
         let need = job.spec.need;
         let text = if round.plan.candidates.is_empty() {
-            "a node that meets the constraints and takes tasks".to_owned()
+            explain::node_in_words(&job.spec).to_owned()
         } else {
             room_in_words(&need)
         };

@@ -34,9 +34,10 @@ impl Owner {
     pub(crate) fn submit(
         &mut self,
         request: RequestId,
-        spec: JobSpec,
+        mut spec: JobSpec,
         ctx: &mut Ctx<'_>,
     ) -> Result<(), CommandError> {
+        spec.imply_constraints();
         spec.check()?;
         if self.own_jobs(ctx.me) >= ctx.config.max_jobs {
             self.retire_oldest(ctx);

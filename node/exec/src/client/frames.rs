@@ -84,6 +84,7 @@ mod tests {
             memory_limit: None,
             grace_ms: 0,
             lease: None,
+            container: None,
             note: Vec::new(),
         }
     }

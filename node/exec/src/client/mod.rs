@@ -15,11 +15,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use starling_wire::{Epoch, Outcome, TaskId};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::ExecError;
+use crate::executor::Executor;
 use crate::launch::{ExecEvent, Held, Launch};
 use crate::protocol::{Request, Settings, not_now, push_frame};
 use book::Book;
@@ -97,7 +99,7 @@ impl RunnerPid {
 /// The daemon's handle on its runner. When the last clone is dropped the connection is closed; the
 /// runner keeps the tasks.
 #[derive(Clone, Debug)]
-pub struct Executor {
+pub struct Processes {
     handle: Arc<Handle>,
 }
 
@@ -114,7 +116,7 @@ impl Drop for Handle {
     }
 }
 
-impl Executor {
+impl Processes {
     /// Connects to the runner that serves `config.dir`, starts one if none answers, and returns
     /// what it holds: tasks that run, and ends that were never acknowledged. Needs a tokio runtime
     /// with I/O and time.
@@ -138,57 +140,11 @@ impl Executor {
         ))
     }
 
-    /// Starts tasks. One that was asked for before, with the same epoch, is not started again, as
-    /// long as its end has not been acknowledged.
-    pub fn start(&self, launches: Vec<Launch>) {
-        let mut state = self.handle.shared.state();
-        let fresh = launches
-            .into_iter()
-            .filter(|launch| state.book.start(launch))
-            .collect();
-        state.send(vec![Request::Start(fresh)], &self.handle.shared.wake);
-    }
-
-    /// Stops a task: SIGTERM to its process group now, SIGKILL when its grace is over. It is
-    /// reported as `outcome` (stopped or evicted); stopped wins if both are asked for. One that is
-    /// not known is reported like that at once: it does not run, which is what was asked for. One
-    /// that is over already keeps its outcome.
-    pub fn stop(&self, task: TaskId, epoch: Epoch, outcome: Outcome) {
-        let mut state = self.handle.shared.state();
-        state.book.stop((task, epoch), &outcome);
-        state.send(
-            vec![Request::Stop(task, epoch, outcome)],
-            &self.handle.shared.wake,
-        );
-    }
-
     /// Lets tasks that were started with a lease run until then, in nanoseconds of
     /// [`crate::monotonic`].
     pub fn lease(&self, leases: Vec<(TaskId, Epoch, u64)>) {
         let mut state = self.handle.shared.state();
         state.send(vec![Request::Lease(leases)], &self.handle.shared.wake);
-    }
-
-    /// Tells the runner that these ends are safely noted, so that it can forget them and remove
-    /// their working directories. Their logs stay.
-    pub fn acknowledge(&self, mut tasks: Vec<(TaskId, Epoch)>) {
-        let mut state = self.handle.shared.state();
-        tasks.retain(|key| state.book.acknowledge(*key));
-        state.send(vec![Request::Acknowledge(tasks)], &self.handle.shared.wake);
-    }
-
-    /// Stops every task, each reported as evicted, and then ends the runner; no task gets longer
-    /// than `deadline`. Ends that are not acknowledged by then are told by the next [`Self::open`].
-    pub async fn shutdown(&self, deadline: Duration) {
-        let shared = &self.handle.shared;
-        let mut left = shared.left.subscribe();
-        {
-            let mut state = shared.state();
-            state.leaving = Some(deadline);
-            state.send_shutdown(&shared.wake);
-        }
-        let gone = left.wait_for(|left| *left);
-        let _ = tokio::time::timeout(deadline + SHUTDOWN_SLACK, gone).await;
     }
 
     /// The runner's directory, for [`crate::logs`].
@@ -199,6 +155,48 @@ impl Executor {
     /// The pid of the runner of the moment, which follows it when it is replaced.
     pub fn runner_pid(&self) -> RunnerPid {
         self.handle.shared.pid.clone()
+    }
+}
+
+impl Executor for Processes {
+    fn start(&self, launches: Vec<Launch>) {
+        let mut state = self.handle.shared.state();
+        let fresh = launches
+            .into_iter()
+            .filter(|launch| state.book.start(launch))
+            .collect();
+        state.send(vec![Request::Start(fresh)], &self.handle.shared.wake);
+    }
+
+    /// SIGTERM goes to its process group, SIGKILL to all that is left of it.
+    fn stop(&self, task: TaskId, epoch: Epoch, outcome: Outcome) {
+        let mut state = self.handle.shared.state();
+        state.book.stop((task, epoch), &outcome);
+        state.send(
+            vec![Request::Stop(task, epoch, outcome)],
+            &self.handle.shared.wake,
+        );
+    }
+
+    fn acknowledge(&self, mut tasks: Vec<(TaskId, Epoch)>) {
+        let mut state = self.handle.shared.state();
+        tasks.retain(|key| state.book.acknowledge(*key));
+        state.send(vec![Request::Acknowledge(tasks)], &self.handle.shared.wake);
+    }
+
+    /// Ends the runner as well.
+    fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
+        let shared = &self.handle.shared;
+        let mut left = shared.left.subscribe();
+        {
+            let mut state = shared.state();
+            state.leaving = Some(deadline);
+            state.send_shutdown(&shared.wake);
+        }
+        Box::pin(async move {
+            let gone = left.wait_for(|left| *left);
+            let _ = tokio::time::timeout(deadline + SHUTDOWN_SLACK, gone).await;
+        })
     }
 }
 

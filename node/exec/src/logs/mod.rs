@@ -3,7 +3,9 @@
 //! file's identity when the newer one has become the older. Following is polling, only while
 //! somebody follows: no watcher to set up, and nothing to pay when nobody does.
 
+pub(crate) mod bounds;
 mod cursor;
+pub(crate) mod file;
 
 use std::fs;
 use std::io;

@@ -1,21 +1,19 @@
-//! A task's standard output and error on their way from the pipe to a file. The file is made with
-//! the first byte and bounded: at half its limit it becomes `NAME.1`, in place of the one before,
-//! and a new one begins. A full disk loses output, never the task.
+//! A task's standard output and error on their way from the pipe to a file. A full disk loses
+//! output, never the task.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use starling_wire::{Epoch, TaskId};
 
+use crate::logs::file::LogFile;
 use crate::paths;
 use crate::protocol::not_now;
 
 /// Bytes read from a pipe at once: as much as a pipe holds by default.
 pub(super) const CHUNK: usize = 64 << 10;
-/// The least that a stream's files may be limited to.
-const LEAST_LIMIT: u64 = 1 << 10;
 /// How many chunks one stream may deliver before others get their turn.
 const TURN: usize = 4;
 
@@ -34,11 +32,7 @@ pub(super) enum Pumped {
 #[derive(Debug)]
 pub(super) struct Stream {
     pipe: File,
-    file: Option<File>,
-    /// Bytes in the current file.
-    size: u64,
-    /// Bytes in the rotated file.
-    rotated: u64,
+    file: LogFile,
     failed: bool,
 }
 
@@ -47,9 +41,7 @@ impl Stream {
     pub(super) fn new(pipe: OwnedFd) -> Self {
         Self {
             pipe: File::from(pipe),
-            file: None,
-            size: 0,
-            rotated: 0,
+            file: LogFile::default(),
             failed: false,
         }
     }
@@ -61,7 +53,7 @@ impl Stream {
 
     /// Bytes kept on disk.
     pub(super) const fn kept(&self) -> u64 {
-        self.size + self.rotated
+        self.file.kept()
     }
 
     /// Moves what is in the pipe to the file. `path` is asked for only if a file is to be opened.
@@ -78,7 +70,7 @@ impl Stream {
                 Ok(0) => return (Pumped::Closed, problem),
                 Ok(count) => {
                     if !self.failed
-                        && let Err(error) = self.keep(&buffer[..count], limit, &path)
+                        && let Err(error) = self.file.keep(&buffer[..count], limit, &path)
                     {
                         self.failed = true;
                         problem = Some(error);
@@ -91,44 +83,6 @@ impl Stream {
         }
         (Pumped::More, problem)
     }
-
-    fn keep(
-        &mut self,
-        mut bytes: &[u8],
-        limit: u64,
-        path: &impl Fn() -> PathBuf,
-    ) -> io::Result<()> {
-        let half = limit.max(LEAST_LIMIT) / 2;
-        while !bytes.is_empty() {
-            if self.size >= half {
-                let current = path();
-                fs::rename(&current, paths::rotated(&current))?;
-                (self.file, self.rotated, self.size) = (None, self.size, 0);
-            }
-            let room = usize::try_from(half - self.size).unwrap_or(usize::MAX);
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            let file = match &mut self.file {
-                Some(file) => file,
-                none => none.insert(open(&path())?),
-            };
-            file.write_all(now)?;
-            self.size += now.len() as u64;
-            bytes = later;
-        }
-        Ok(())
-    }
-}
-
-fn open(path: &PathBuf) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            options.open(path)
-        }
-        opened => opened,
-    }
 }
 
 /// The two streams of a task by their place: 0 is standard output, 1 standard error.
@@ -140,6 +94,8 @@ pub(super) fn log_path(task: TaskId, epoch: Epoch, place: usize) -> PathBuf {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::io::Write;
 
     #[test]
     fn output_is_bounded_and_the_newest_is_kept() {

@@ -82,7 +82,7 @@ pub struct Sensor {
 
 impl Sensor {
     /// A sensor for the host, and for the file system of `data_dir`. `runner` tells whose CPU is
-    /// Starling's own, see [`crate::Executor::runner_pid`].
+    /// Starling's own, see [`crate::Processes::runner_pid`].
     pub fn new(data_dir: &Path, runner: RunnerPid) -> Self {
         let system = System::new_with_specifics(refreshed()).ok();
         let limits = Limits::of_this_process(system.as_ref().map_or(1, |it| it.cpus().len()));

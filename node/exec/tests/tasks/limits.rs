@@ -125,7 +125,7 @@ pub(crate) async fn a_limited_task_that_cannot_start_says_why() {
 
 pub(crate) async fn own_cpu_is_measured() {
     let mut world = World::new().await;
-    let mut sensor = Sensor::new(world.dir(), world.executor().runner_pid());
+    let mut sensor = Sensor::new(world.dir(), world.processes().runner_pid());
     sensor.sense();
     world.start(world.sh(0, "(while :; do :; done) & wait"));
     world.started(0).await;

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
-use starling_exec::{ExecEvent, Executor, Launch};
+use starling_exec::{ExecEvent, Launch, Processes};
 use starling_wire::Outcome;
 
 use crate::world::{RUNNER, World, is_alive, key};
@@ -314,8 +314,8 @@ pub(crate) async fn a_second_runner_does_not_start() {
     let runner = fresh.runner();
     fresh.disconnect();
     let (a, b) = tokio::join!(
-        Executor::open(fresh.config.clone()),
-        Executor::open(fresh.config.clone())
+        Processes::open(fresh.config.clone()),
+        Processes::open(fresh.config.clone())
     );
     assert!(a.is_ok() && b.is_ok() && is_alive(runner));
     drop((a, b));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use starling_exec::{ExecConfig, ExecEvent, Executor, Held, Launch};
+use starling_exec::{ExecConfig, ExecEvent, Executor, Held, Launch, Processes};
 use starling_wire::{Epoch, JobId, Outcome, TaskId};
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
@@ -37,7 +37,7 @@ pub(crate) fn key(index: u32) -> Key {
 pub(crate) struct World {
     pub(crate) config: ExecConfig,
     pub(crate) held: Vec<Held>,
-    connection: Option<(Executor, Receiver<ExecEvent>)>,
+    connection: Option<(Processes, Receiver<ExecEvent>)>,
     /// Events that came while another was waited for.
     early: Vec<ExecEvent>,
     _temp: Option<TempDir>,
@@ -70,7 +70,7 @@ impl World {
     }
 
     pub(crate) async fn connect(&mut self) {
-        let opened = timeout(SOON, Executor::open(self.config.clone()))
+        let opened = timeout(SOON, Processes::open(self.config.clone()))
             .await
             .unwrap();
         let (executor, held, events) = opened.unwrap();
@@ -84,12 +84,17 @@ impl World {
         self.early.clear();
     }
 
-    pub(crate) fn executor(&self) -> &Executor {
+    /// The executor as the daemon sees it.
+    pub(crate) fn executor(&self) -> &dyn Executor {
+        self.processes()
+    }
+
+    pub(crate) fn processes(&self) -> &Processes {
         &self.connection.as_ref().unwrap().0
     }
 
     pub(crate) fn runner(&self) -> u32 {
-        self.executor().runner_pid().get().unwrap()
+        self.processes().runner_pid().get().unwrap()
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -114,6 +119,7 @@ impl World {
             memory_limit: None,
             grace_ms: 5_000,
             lease: None,
+            container: None,
             note: Vec::new(),
         }
     }

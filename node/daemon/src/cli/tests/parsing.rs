@@ -95,7 +95,7 @@ fn slips_are_usage_errors_that_name_the_flag() {
         ("starling run --memory 64 -- true", "1MiB"),
         ("starling run --memory lots -- true", "64MiB"),
         ("starling run --constraint arch -- true", "KEY=VALUE"),
-        ("starling run --restart always -- true", "on-failure"),
+        ("starling run --restart often -- true", "on-failure"),
         ("starling run --attempts 3 -- true", "--restart"),
         ("starling run --env =x -- true", "KEY"),
         ("starling up --label zone", "KEY=VALUE"),

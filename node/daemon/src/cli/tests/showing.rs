@@ -89,12 +89,13 @@ fn nodes_as_a_table() {
     dead.is_self = false;
     let mut draining = samples::node();
     draining.draining = true;
+    draining.containers = None;
     let table = nodes::nodes_table(&[samples::node(), dead, draining], PLAIN);
     let expected = "\
-NODE         ID        STATE     PLATFORM      TASKS  CPU FREE  CPU IDLE    MEMORY FREE  DISK FREE  PRESSURE   SEEN
-attic *      77777777  alive     linux x86_64      3  6.5 of 8       6.4  8GiB of 16GiB      50GiB   cpu 25%  300ms
-cellar\u{fffd}[31m  77777777  dead      linux x86_64      3  6.5 of 8       6.4  8GiB of 16GiB      50GiB   cpu 25%  300ms
-attic *      77777777  draining  linux x86_64      3  6.5 of 8       6.4  8GiB of 16GiB      50GiB   cpu 25%  300ms
+NODE         ID        STATE     PLATFORM      CONTAINERS       TASKS  CPU FREE  CPU IDLE    MEMORY FREE  DISK FREE  PRESSURE   SEEN
+attic *      77777777  alive     linux x86_64  docker 20.10.24      3  6.5 of 8       6.4  8GiB of 16GiB      50GiB   cpu 25%  300ms
+cellar\u{fffd}[31m  77777777  dead      linux x86_64  docker 20.10.24      3  6.5 of 8       6.4  8GiB of 16GiB      50GiB   cpu 25%  300ms
+attic *      77777777  draining  linux x86_64  -                    3  6.5 of 8       6.4  8GiB of 16GiB      50GiB   cpu 25%  300ms
 ";
     assert_eq!(table, expected, "\n{table}");
 }
