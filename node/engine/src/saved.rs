@@ -439,6 +439,7 @@ mod tests {
                 term: 4 << 8,
                 submitted: Time(5),
                 finished: None,
+                over_since: None,
                 stopping: false,
                 taker: None,
                 actor: None,
