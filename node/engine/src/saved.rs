@@ -439,7 +439,6 @@ mod tests {
                 term: 4 << 8,
                 submitted: Time(5),
                 finished: None,
-                over_since: None,
                 stopping: false,
                 taker: None,
                 actor: None,

@@ -1,9 +1,9 @@
 //! The engine's state in the API's words.
 
 use starling_api::{
-    Amount, CandidateView, ContainersView, Event, EventKind, JobDetail, JobState, JobSummary, NodeRef, NodeState,
-    NodeView, OriginView, PredictedView, PressureView, ScorePart, TaskState, TaskView, VerdictView,
-    WhyView,
+    Amount, CandidateView, ContainersView, Event, EventKind, JobDetail, JobState, JobSummary,
+    NodeRef, NodeState, NodeView, OriginView, PredictedView, PressureView, ScorePart, TaskState,
+    TaskView, VerdictView, WhyView,
 };
 use starling_engine as engine;
 use starling_engine::{Engine, Job, Task};

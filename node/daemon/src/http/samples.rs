@@ -1,9 +1,9 @@
 //! Answers of the API to test with: one job of four tasks, one node, one decision.
 
 use starling_api::{
-    Amount, CandidateView, CellView, ClassView, ContainersView, Event, EventKind, InterferenceView, JobDetail,
-    JobRequest, JobState, JobSummary, NodeRef, NodeState, NodeView, ObserverView, OriginView,
-    PredictedView, PressureView, ScorePart, TaskState, TaskView, VerdictView, WhyView,
+    Amount, CandidateView, CellView, ClassView, ContainersView, Event, EventKind, InterferenceView,
+    JobDetail, JobRequest, JobState, JobSummary, NodeRef, NodeState, NodeView, ObserverView,
+    OriginView, PredictedView, PressureView, ScorePart, TaskState, TaskView, VerdictView, WhyView,
 };
 use starling_wire::JobId;
 
