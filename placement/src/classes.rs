@@ -1,11 +1,12 @@
 //! Classes: the identity under which a workload's speed and its contention with others are known.
-//! [`Classes`] is what placement asks; a learner answers it. [`RunningMeans`] is the simplest one:
-//! mean times per class and platform, from what the cluster's nodes observed.
+//! [`Classes`] is what placement asks; a learner answers it.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
+
+use crate::learn::Origin;
+use crate::resources::Pressure;
 
 /// A class's compact name: it travels in load records. Two classes may share one, which costs some
 /// accuracy and nothing else.
@@ -99,242 +100,80 @@ impl Mix {
     }
 }
 
+/// How fast a class is alone on a platform.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed {
+    /// Compared with its best platform: above 0, at most 1 there; 0 if it cannot run here.
+    pub relative: f64,
+    /// How long a task of it takes here alone, in seconds; none where only ratios are known.
+    pub seconds: Option<f64>,
+    /// The standard deviation of the logarithm of that time, at least 0.
+    pub deviation: f64,
+    /// What this was derived from.
+    pub origin: Origin,
+}
+
+/// Who runs on a node and what presses there: whom a newcomer would meet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Company {
+    /// The classes of a sample of those who run.
+    pub mix: Mix,
+    /// How many run in all.
+    pub running: u32,
+    /// What the node's sensors show, those who run included.
+    pub pressure: Pressure,
+}
+
+impl Company {
+    /// For how many tasks each class of the mix stands, at least 1.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn each(&self) -> f64 {
+        let named = self.mix.classes().count().max(1) as f64;
+        (f64::from(self.running) / named).max(1.0)
+    }
+}
+
+/// What a newcomer and those who run already would do to one another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contention {
+    /// How many times as long the newcomer would take as alone, at least 1; infinite if they cannot
+    /// run together.
+    pub slowdown: f64,
+    /// The standard deviation of its logarithm, at least 0.
+    pub deviation: f64,
+    /// What the others would lose by it, summed, each as a share of its speed on its best platform,
+    /// at least 0; infinite if one of them could not go on.
+    pub harm: f64,
+    /// What the slowdown was derived from.
+    pub origin: Origin,
+}
+
 /// What is known of classes. Speeds are relative: only their ratios count.
 pub trait Classes: Send + Sync + Debug {
-    /// How fast the class is alone on a platform, compared with its best one: above 0, at most 1
-    /// there. 0 if it cannot run there; none if nothing is known of it.
-    fn speed(&self, class: ClassId, platform: &str) -> Option<f64>;
+    /// How fast the class is alone on a platform; none if nothing is known of it.
+    fn speed(&self, class: ClassId, platform: &str) -> Option<Speed>;
 
-    /// The share of its speed that the class keeps on a platform beside another, 0 to 1; none if
-    /// nothing is known.
-    fn keeps(&self, class: ClassId, platform: &str, beside: ClassId) -> Option<f64>;
+    /// What a task of the class and the company on a node of the platform would do to one another;
+    /// none if nothing is known of how anything disturbs anything.
+    fn contention(&self, class: ClassId, platform: &str, company: &Company) -> Option<Contention>;
 
     /// How much faster than the average platform one is for what usually runs, for weighing nodes
     /// of equal cores; 1 if nothing is known.
     fn platform(&self, platform: &str) -> f64;
+
+    /// Whether anything is known of how classes disturb each other, so that nodes of one platform
+    /// differ.
+    fn disturbs(&self) -> bool;
 }
 
-/// The most classes of which means are kept; the longest unused goes first.
-const MAX_CLASSES: usize = 1_024;
-/// The most platforms.
-const MAX_PLATFORMS: usize = 64;
 /// So many observations weigh as much as what is expected without any.
 pub const PRIOR: f64 = 2.0;
-/// More observations of a cell than this count no more.
-const MOST: f64 = 64.0;
 
-/// What is known of how long a class runs on a platform.
+/// What is known of a cell of a class: the mean of some values, mostly logarithms.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Times {
-    /// The mean of the logarithms of seconds.
-    pub log: f64,
+pub struct Known {
+    /// The mean of the values.
+    pub mean: f64,
     /// How many observations it rests on, above 0.
     pub count: f64,
-}
-
-/// Mean logarithms of how long tasks ran, per class and platform.
-#[derive(Clone, Debug, Default)]
-pub struct RunningMeans {
-    rows: BTreeMap<ClassId, Row>,
-    platforms: BTreeMap<String, Share>,
-    used: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Row {
-    cells: BTreeMap<String, Times>,
-    /// The mean over its cells.
-    mean: f64,
-    used: u64,
-}
-
-impl Row {
-    /// By how much each platform lengthens or shortens the class's times, and how far that is
-    /// known; nothing while there is only one to compare.
-    fn shares(&self) -> impl Iterator<Item = (&str, f64, f64)> {
-        let comparable = self.cells.len() > 1;
-        let cells = self.cells.iter().filter(move |_| comparable);
-        cells.map(|(platform, cell)| (platform.as_str(), cell.log - self.mean, cell.count))
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    fn settle(&mut self) {
-        let sum: f64 = self.cells.values().map(|cell| cell.log).sum();
-        self.mean = sum / self.cells.len().max(1) as f64;
-    }
-}
-
-/// A platform's effect summed over classes, weighted by counts.
-#[derive(Clone, Copy, Debug, Default)]
-struct Share {
-    sum: f64,
-    count: f64,
-    rows: u32,
-}
-
-impl Share {
-    /// The effect, drawn towards none.
-    fn drawn(self) -> f64 {
-        self.sum / (self.count + PRIOR)
-    }
-}
-
-impl RunningMeans {
-    /// Takes what is known of a class on a platform now, in the place of what was known before;
-    /// none forgets it.
-    pub fn learn(&mut self, class: ClassId, platform: &str, known: Option<Times>) {
-        let usable = |known: &Times| known.log.is_finite() && known.count > 0.0;
-        let known = known.filter(usable).map(|known| Times {
-            count: known.count.min(MOST),
-            ..known
-        });
-        if known.is_some() && self.rows.len() >= MAX_CLASSES && !self.rows.contains_key(&class) {
-            let oldest = self.rows.iter().min_by_key(|(_, row)| row.used);
-            if let Some(oldest) = oldest.map(|(class, _)| *class) {
-                self.take_out(oldest);
-            }
-        }
-        let mut row = self.take_out(class).unwrap_or_default();
-        match known {
-            Some(known) if row.cells.len() < MAX_PLATFORMS || row.cells.contains_key(platform) => {
-                row.cells.insert(platform.to_owned(), known);
-            }
-            Some(_) => {}
-            None => {
-                row.cells.remove(platform);
-            }
-        }
-        if row.cells.is_empty() {
-            return;
-        }
-        row.settle();
-        self.used += 1;
-        row.used = self.used;
-        for (platform, share, count) in row.shares() {
-            if self.platforms.len() < MAX_PLATFORMS || self.platforms.contains_key(platform) {
-                let general = self.platforms.entry(platform.to_owned()).or_default();
-                general.sum += share * count;
-                general.count += count;
-                general.rows += 1;
-            }
-        }
-        self.rows.insert(class, row);
-    }
-
-    /// Removes a row and what it told of platforms.
-    fn take_out(&mut self, class: ClassId) -> Option<Row> {
-        let row = self.rows.remove(&class)?;
-        for (platform, share, count) in row.shares() {
-            let Some(general) = self.platforms.get_mut(platform) else {
-                continue;
-            };
-            general.sum -= share * count;
-            general.count -= count;
-            general.rows = general.rows.saturating_sub(1);
-            if general.rows == 0 {
-                self.platforms.remove(platform);
-            }
-        }
-        Some(row)
-    }
-
-    /// The expected logarithm of a time on a platform, relative to the class's mean: what was seen
-    /// of it, drawn towards what the platform does to classes in general.
-    fn expected(&self, row: &Row, platform: &str) -> f64 {
-        let general = self.platforms.get(platform).copied().unwrap_or_default();
-        let general = general.drawn();
-        let Some(cell) = row.cells.get(platform) else {
-            return general;
-        };
-        let seen = cell.log - row.mean;
-        (seen * cell.count + general * PRIOR) / (cell.count + PRIOR)
-    }
-}
-
-impl Classes for RunningMeans {
-    fn speed(&self, class: ClassId, platform: &str) -> Option<f64> {
-        let row = self.rows.get(&class)?;
-        let best = row
-            .cells
-            .keys()
-            .map(|platform| self.expected(row, platform))
-            .fold(f64::INFINITY, f64::min);
-        let here = self.expected(row, platform);
-        let best = best.min(here);
-        Some(libm::exp(best - here))
-    }
-
-    fn keeps(&self, _: ClassId, _: &str, _: ClassId) -> Option<f64> {
-        None
-    }
-
-    fn platform(&self, platform: &str) -> f64 {
-        let share = self.platforms.get(platform).copied().unwrap_or_default();
-        libm::exp(-share.drawn())
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn known(seconds: f64, count: f64) -> Option<Times> {
-        let log = libm::log(seconds);
-        Some(Times { log, count })
-    }
-
-    #[test]
-    fn means_find_the_faster_platform_and_hold_for_classes_not_seen_there() {
-        let mut means = RunningMeans::default();
-        let (seen, new) = (ClassId::of("encode"), ClassId::of("backup"));
-        means.learn(seen, "pi", known(40.0, 50.0));
-        means.learn(seen, "server", known(10.0, 50.0));
-        let speed = means.speed(seen, "pi").unwrap();
-        assert!((0.2..0.35).contains(&speed), "{speed}");
-        assert!(means.speed(seen, "server").unwrap() > 0.99);
-        assert_eq!(means.speed(new, "pi"), None);
-        means.learn(new, "server", known(3.0, 1.0));
-        assert!(means.speed(new, "pi").unwrap() < 0.6);
-        assert!(means.platform("server") > 1.5 * means.platform("pi"));
-        // What is learned takes the place of what was known.
-        means.learn(seen, "pi", known(10.0, 50.0));
-        assert!(means.speed(seen, "pi").unwrap() > 0.99);
-        means.learn(seen, "pi", None);
-        means.learn(seen, "server", None);
-        assert_eq!(means.speed(seen, "pi"), None);
-        assert!(means.platforms.is_empty());
-    }
-
-    #[test]
-    fn a_million_names_stay_bounded() {
-        let mut means = RunningMeans::default();
-        for name in 0..20_000_u32 {
-            let class = ClassId::of(&name.to_string());
-            means.learn(class, &format!("p{name}"), known(1.0, 1.0));
-            means.learn(class, &format!("q{name}"), known(2.0, 1.0));
-        }
-        assert!(means.rows.len() <= MAX_CLASSES && means.platforms.len() <= MAX_PLATFORMS);
-    }
-
-    proptest! {
-        #[test]
-        fn speeds_are_shares(
-            cells in prop::collection::vec((0u8..4, 0u8..4, -20.0..20.0, 0.0..1e9), 0..60)
-        ) {
-            let mut means = RunningMeans::default();
-            for (class, platform, log, count) in &cells {
-                let known = Some(Times { log: *log, count: *count });
-                means.learn(ClassId(u16::from(*class)), &platform.to_string(), known);
-            }
-            for class in 0..4 {
-                for platform in 0..5 {
-                    if let Some(speed) = means.speed(ClassId(class), &platform.to_string()) {
-                        prop_assert!(speed > 0.0 && speed <= 1.0, "{}", speed);
-                    }
-                }
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fit::FitScore;
+use crate::fit::{FitScore, Predicted};
 
 /// What became of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,5 +56,15 @@ impl<K: Copy> Decision<K> {
             .iter()
             .find(|candidate| candidate.verdict == Verdict::Chosen)
             .map(|candidate| candidate.node)
+    }
+}
+
+impl<K: Copy + PartialEq> Decision<K> {
+    /// What was expected of a task on a node: by its own answer if it was asked, or by its record.
+    pub fn predicted(&self, node: K) -> Option<&Predicted> {
+        let mut candidates = self.candidates.iter();
+        let candidate = candidates.find(|candidate| candidate.node == node)?;
+        let score = candidate.live.as_ref().unwrap_or(&candidate.cached);
+        score.predicted.as_ref()
     }
 }

@@ -1,20 +1,49 @@
 //! Fit: how well a task would do on a node. One trait, so that learned classifications replace the
 //! measured baseline without anybody else noticing.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::classes::Classes;
+use crate::classes::{Classes, Company};
 use crate::feasible::{Need, NodeFacts, NodeLoad};
+use crate::learn::Origin;
 
 /// One named summand of a score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// What it stands for.
     #[serde(rename = "n")]
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Its weighted contribution.
     #[serde(rename = "v")]
     pub value: f64,
+}
+
+/// What is expected of a task on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// How fast it is alone on the platform, compared with its best one, 0 to 1.
+    #[serde(rename = "s")]
+    pub speed: f64,
+    /// How many times as long as alone it takes beside those who run there, at least 1.
+    #[serde(rename = "d")]
+    pub slowdown: f64,
+    /// What those lose by it, summed, as shares of their speeds, at least 0.
+    #[serde(rename = "h")]
+    pub harm: f64,
+    /// How long it takes in seconds, all in all, if that is known.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// The standard deviation of the logarithm of that, at least 0.
+    #[serde(rename = "e")]
+    pub deviation: f64,
+    /// What the speed was derived from.
+    #[serde(rename = "o")]
+    pub speed_from: Origin,
+    /// What the slowdown was derived from; none if nothing is known of it.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub slowdown_from: Option<Origin>,
 }
 
 /// A score in parts; the greater the total, the better the fit.
@@ -23,6 +52,9 @@ pub struct FitScore {
     /// The summands, in a fixed order.
     #[serde(rename = "p")]
     pub parts: Vec<Part>,
+    /// What is expected of the task there, where anything is known.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Predicted>,
 }
 
 impl FitScore {
@@ -60,11 +92,52 @@ pub trait Fit: Send {
 pub struct LearnedFit<'a> {
     /// What is known.
     pub classes: &'a dyn Classes,
+    /// Whether contention counts.
+    pub contention: bool,
 }
 
 /// A pair that cannot run together is as bad as this many nodes' worth of speed: it is a constraint
 /// in all but name, and still a place if there is no other.
 const IMPOSSIBLE: f64 = 4.0;
+
+impl LearnedFit<'_> {
+    fn predict(&self, need: &Need<'_>, facts: &NodeFacts<'_>, load: &NodeLoad) -> Predicted {
+        let (class, platform) = (need.class, facts.platform);
+        let speed = self.classes.speed(class, platform);
+        let mut predicted = Predicted {
+            speed: speed.map_or_else(
+                || self.classes.platform(platform).min(1.0),
+                |speed| speed.relative,
+            ),
+            slowdown: 1.0,
+            harm: 0.0,
+            seconds: speed.and_then(|speed| speed.seconds),
+            deviation: speed.map_or(UNKNOWN, |speed| speed.deviation),
+            speed_from: speed.map_or(Origin::Population, |speed| speed.origin),
+            slowdown_from: None,
+        };
+        if !self.contention {
+            return predicted;
+        }
+        let company = Company {
+            mix: load.mix,
+            running: load.running,
+            pressure: load.pressure,
+        };
+        if let Some(met) = self.classes.contention(class, platform, &company) {
+            predicted.slowdown = met.slowdown;
+            predicted.harm = met.harm;
+            predicted.seconds = predicted.seconds.map(|alone| alone * met.slowdown);
+            let (a, b) = (predicted.deviation, met.deviation);
+            predicted.deviation = libm::sqrt(a * a + b * b);
+            predicted.slowdown_from = Some(met.origin);
+        }
+        predicted
+    }
+}
+
+/// The standard deviation of the logarithm of a time of which nothing is known: a factor of e.
+const UNKNOWN: f64 = 1.0;
 
 impl Fit for LearnedFit<'_> {
     fn fit(&self, need: &Need<'_>, facts: &NodeFacts<'_>, load: &NodeLoad) -> FitScore {
@@ -72,34 +145,17 @@ impl Fit for LearnedFit<'_> {
         let asked = need.resources.cpu.max(1);
         let left_cpu = idle.saturating_sub(asked);
         let left_memory = load.free.memory.saturating_sub(need.resources.memory);
-        let (class, platform) = (need.class, facts.platform);
-        let predicted = self.classes.speed(class, platform);
-        let predicted = predicted.unwrap_or_else(|| self.classes.platform(platform).min(1.0));
-        let speed = ratio(u64::from(idle), u64::from(asked)) * predicted;
-        let (mut keeps, mut harm, mut named) = (1.0, 0.0, 0_u32);
-        for other in load.mix.classes() {
-            named += 1;
-            let mine = self.classes.keeps(class, platform, other);
-            let theirs = self.classes.keeps(other, platform, class);
-            if mine == Some(0.0) || theirs == Some(0.0) {
-                harm += IMPOSSIBLE;
-            }
-            keeps *= mine.unwrap_or(1.0);
-            harm += 1.0 - theirs.unwrap_or(1.0);
-        }
-        if named > 0 && load.running > named {
-            // The record names a sample of those who run.
-            let more = f64::from(load.running) / f64::from(named);
-            keeps = libm::pow(keeps, more);
-            harm *= more;
-        }
-        if predicted <= 0.0 {
-            harm += IMPOSSIBLE;
-        }
+        let predicted = self.predict(need, facts, load);
+        let speed = ratio(u64::from(idle), u64::from(asked)) * predicted.speed;
         let mut parts = vec![part("speed", speed)];
-        if named > 0 {
-            parts.push(part("slowdown", -speed * (1.0 - keeps)));
+        if predicted.slowdown_from.is_some() {
+            let kept = 1.0 / predicted.slowdown;
+            let impossible = predicted.slowdown.is_infinite() || predicted.speed <= 0.0;
+            let harm = predicted.harm.min(IMPOSSIBLE) + if impossible { IMPOSSIBLE } else { 0.0 };
+            parts.push(part("slowdown", -speed * (1.0 - kept)));
             parts.push(part("harm", -harm));
+        } else if predicted.speed <= 0.0 {
+            parts.push(part("harm", -IMPOSSIBLE));
         }
         parts.push(part(
             "headroom",
@@ -110,21 +166,24 @@ impl Fit for LearnedFit<'_> {
             0.1 * ratio(left_memory, facts.capacity.memory),
         ));
         parts.push(part("calm", 0.1 * calm(load)));
-        FitScore { parts }
+        FitScore {
+            parts,
+            predicted: Some(predicted),
+        }
     }
 
     fn weight(&self, facts: &NodeFacts<'_>) -> f64 {
         self.classes.platform(facts.platform)
     }
 
-    fn spreads(&self, need: &Need<'_>) -> bool {
-        self.classes.keeps(need.class, "", need.class).is_some()
+    fn spreads(&self, _: &Need<'_>) -> bool {
+        self.contention && self.classes.disturbs()
     }
 }
 
-fn part(name: &str, value: f64) -> Part {
+fn part(name: &'static str, value: f64) -> Part {
     Part {
-        name: name.to_owned(),
+        name: Cow::Borrowed(name),
         value,
     }
 }
@@ -165,6 +224,7 @@ impl Fit for MeasuredFit {
                 part("memory", 0.25 * ratio(left_memory, facts.capacity.memory)),
                 part("calm", 0.25 * calm(load)),
             ],
+            predicted: None,
         }
     }
 }

@@ -21,6 +21,7 @@
 //! All sums have a fixed order and no kernel is chosen by the processor (nalgebra without `std` has
 //! none; roots, logarithms and exponentials are libm's), so equal cells predict equally anywhere.
 
+mod contention;
 mod error;
 mod features;
 mod fill;
@@ -30,18 +31,17 @@ mod learned;
 mod matrix;
 mod model;
 mod search;
-mod table;
 mod twoway;
 
 #[cfg(test)]
 mod tests;
 
+pub use contention::{Profile, Sensed};
 pub use error::LearnError;
 pub use features::Features;
-pub use learned::Learned;
+pub use learned::{Column, Learned};
 pub use matrix::Matrix;
 pub use model::{Effort, Estimate, Model, Seen};
-pub use table::{Cell, Table};
 pub use twoway::{Origin, Prediction, TwoWay};
 
 /// Half of the width of an interval that holds 80% of a normal distribution, in standard deviations.

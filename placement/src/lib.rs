@@ -19,12 +19,12 @@ pub mod policy;
 pub mod resources;
 pub mod sample;
 
-pub use classes::{ClassId, Classes, Mix, PRIOR, RunningMeans, Times};
+pub use classes::{ClassId, Classes, Company, Contention, Known, Mix, PRIOR, Speed};
 pub use constraint::{CONTAINERS_LABEL, Constraint, ConstraintError, Operator};
 pub use decision::{Candidate, Decision, Verdict};
 pub use feasible::{Miss, Need, NodeFacts, NodeLoad, could_ever, feasible};
-pub use fit::{Fit, FitScore, LearnedFit, MeasuredFit, Part};
-pub use learn::Learned;
+pub use fit::{Fit, FitScore, LearnedFit, MeasuredFit, Part, Predicted};
+pub use learn::{Column, Learned, Origin};
 pub use plan::{Answer, Plan, Rule, plan, share};
 pub use policy::{Policy, PolicyError};
-pub use resources::{Pressure, Resources};
+pub use resources::{Excess, Pressure, RESOURCES, Resources};

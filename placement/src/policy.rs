@@ -9,6 +9,8 @@ use std::str::FromStr;
 pub struct Policy {
     /// Candidates are ranked by the learned fit of the task's class, not by measured load alone.
     pub classes: bool,
+    /// How classes disturb each other counts.
+    pub contention: bool,
     /// Many cached candidates are ranked; otherwise no more are drawn than are asked.
     pub cached: bool,
     /// The best candidates are asked live before one is chosen.
@@ -27,6 +29,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             classes: true,
+            contention: true,
             cached: true,
             live: true,
             bounce: true,
@@ -43,14 +46,22 @@ impl Default for Policy {
 pub struct PolicyError(String);
 
 /// The names of the parts.
-pub const NAMES: [&str; 7] = [
-    "classes", "cached", "live", "bounce", "capacity", "jitter", "stealing",
+pub const NAMES: [&str; 8] = [
+    "classes",
+    "contention",
+    "cached",
+    "live",
+    "bounce",
+    "capacity",
+    "jitter",
+    "stealing",
 ];
 
 impl Policy {
     fn part(&mut self, name: &str) -> Option<&mut bool> {
         Some(match name {
             "classes" => &mut self.classes,
+            "contention" => &mut self.contention,
             "cached" => &mut self.cached,
             "live" => &mut self.live,
             "bounce" => &mut self.bounce,

@@ -67,6 +67,29 @@ pub struct Pressure {
     pub network: u8,
 }
 
+/// The shared resources, in the order of [`Pressure`].
+pub const RESOURCES: [&str; 4] = ["cpu", "memory", "io", "network"];
+
+/// Excess per resource, in the order of [`RESOURCES`]: by how much longer work takes that needs
+/// nothing else, as a share of its time alone. Where work is stalled for a share `p` of the time, it
+/// takes `1 / (1 - p)` times as long: an excess of `p / (1 - p)`. Excesses of several tasks add up
+/// where pressures, being shares, cannot.
+pub type Excess = [f64; 4];
+
+/// Pressure beyond this counts as this: an excess of 16.
+const MOST_PRESSURE: u8 = 240;
+
+/// A pressure's excess in thousandths, 0 to 16,000.
+pub fn milli_excess(pressure: u8) -> u32 {
+    let pressure = u32::from(pressure.min(MOST_PRESSURE));
+    1_000 * pressure / (255 - pressure)
+}
+
+/// A pressure's excess.
+pub fn excess(pressure: u8) -> f64 {
+    f64::from(milli_excess(pressure)) / 1e3
+}
+
 impl From<[u8; 4]> for Pressure {
     fn from([cpu, memory, io, network]: [u8; 4]) -> Self {
         Self {

@@ -52,6 +52,8 @@ pub(crate) struct Args {
 enum What {
     /// Print the table of aims: production engines and rivals on the same cases, in virtual time
     Placement(placement::Args),
+    /// Only its row of learning: from nothing known to placing by fit, beside what knows the truth
+    Learning(placement::Args),
 }
 
 /// A part of the benchmark.
@@ -127,8 +129,10 @@ impl Scale {
 
 /// Runs the benchmark and prints what came out.
 pub(crate) fn main(args: Args) -> ExitCode {
-    if let Some(What::Placement(args)) = &args.what {
-        return placement::main(args);
+    match args.what {
+        Some(What::Placement(args)) => return placement::main(&args),
+        Some(What::Learning(args)) => return placement::learn(args),
+        None => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

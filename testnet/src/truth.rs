@@ -88,6 +88,34 @@ impl Truth {
         }
     }
 
+    /// What sensors show where these run: by resource the share of its time, in 1/255, that work is
+    /// stalled which needs nothing but that resource. Measured pairs do not tell resources apart:
+    /// there the CPU shows what the average class loses.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn pressure(&self, platform: u16, running: impl Iterator<Item = u16>) -> [u8; RESOURCES] {
+        let mut excess = [0.0; RESOURCES];
+        match &self.contention {
+            Contention::None => {}
+            Contention::Vectors { pressure, .. } => {
+                for class in running {
+                    for (sum, pressure) in excess.iter_mut().zip(&pressure[usize::from(class)]) {
+                        *sum += pressure;
+                    }
+                }
+            }
+            Contention::Pairs { keeps } => {
+                let rows = &keeps[usize::from(platform)];
+                #[allow(clippy::cast_precision_loss)]
+                let classes = rows.len().max(1) as f64;
+                for class in running {
+                    let kept: f64 = rows.iter().map(|row| row[usize::from(class)]).sum();
+                    excess[0] += classes / kept.max(0.05 * classes) - 1.0;
+                }
+            }
+        }
+        excess.map(|excess| (255.0 * excess / (1.0 + excess)).clamp(0.0, 255.0) as u8)
+    }
+
     /// A placement's own luck: a log-normal factor of its rate, the same for a task under every
     /// policy of a seed.
     pub fn luck(&self, seed: u64, job: u32, index: u32) -> f64 {

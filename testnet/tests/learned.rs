@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{all_succeeded, over, starts};
-use starling_placement::Resources;
+use starling_placement::{ClassId, Classes as _, Column, Resources};
 use starling_testnet::sim::{Options, SimSigner, World};
 use starling_testnet::truth::Truth;
 use starling_wire::gossip::GossipMessage;
-use starling_wire::observation::platform_column;
+use starling_wire::observation::column_name;
 use starling_wire::{JobSpec, Message, NodeId, Observation, SignedObservation};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -76,7 +76,7 @@ fn are_equal(world: &World, nodes: &[NodeId]) -> bool {
 /// The mean of a cell at a node, in seconds.
 fn seconds(world: &World, node: NodeId, class: &str, platform: &str) -> Option<f64> {
     let gossip = world.engine(node)?.gossip();
-    let column = platform_column(platform);
+    let column = column_name(Column::Platform(platform));
     let known = gossip
         .observations()
         .summary(class, &column, gossip.now())?;
@@ -84,7 +84,9 @@ fn seconds(world: &World, node: NodeId, class: &str, platform: &str) -> Option<f
 }
 
 fn speed(world: &World, node: NodeId, class: &str, platform: &str) -> Option<f64> {
-    world.engine(node)?.speed(class, platform)
+    let learned = world.engine(node)?.learned();
+    let speed = learned.speed(ClassId::of(class), platform)?;
+    Some(speed.relative)
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn a_liar_moves_nothing_out_of_what_the_honest_measured() {
         let seen = Observation {
             node: liar,
             class: "encode".into(),
-            column: platform_column("slow"),
+            column: column_name(Column::Platform("slow")),
             mean,
             variance: 0.0,
             count: 1_000_000,
@@ -233,7 +235,7 @@ fn a_liar_moves_nothing_out_of_what_the_honest_measured() {
             let seen = Observation {
                 node: liar,
                 class: format!("invented-{batch}-{at}"),
-                column: platform_column("slow"),
+                column: column_name(Column::Platform("slow")),
                 mean: 1.0,
                 variance: 0.0,
                 count: 1,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha256};
+use starling_placement::{Column, RESOURCES};
 
 use crate::codec::{self, CodecError};
 use crate::ids::NodeId;
@@ -19,34 +20,51 @@ use crate::sign::{Signature, Signer};
 pub const MAX_COLUMN: usize = 128;
 /// The most bytes of a signed body.
 pub const MAX_OBSERVATION: usize = 320;
-/// Means are logarithms of seconds or of slowdowns; beyond this they are absurd (e^20 s: 15 years).
+/// Means are logarithms of seconds or of slowdowns, or excesses; beyond this they are absurd (e^20 s:
+/// 15 years).
 pub const MAX_LOG: f32 = 20.0;
 /// Variances of such logarithms are at most this.
 pub const MAX_VARIANCE: f32 = MAX_LOG * MAX_LOG;
 /// The largest count.
 pub const MAX_COUNT: u32 = 1_000_000;
 
-/// How the column of a platform begins.
+/// How the columns begin.
 const PLATFORM: &str = "platform:";
+const PRESSED: &str = "pressed:";
+const EXERTS: &str = "exerts:";
 
-/// The column of how long a class runs on a platform: logarithms of seconds.
-pub fn platform_column(platform: &str) -> String {
-    let mut column = format!("{PLATFORM}{platform}");
-    while column.len() > MAX_COLUMN {
-        column.pop();
+/// A column's name: `platform:NAME`, `pressed:RESOURCE/LEVEL` or `exerts:RESOURCE`. A platform's
+/// name is cut where it would be too long.
+pub fn column_name(column: Column<'_>) -> String {
+    let resource = |at: usize| RESOURCES.get(at).copied().unwrap_or_default();
+    let mut name = match column {
+        Column::Platform(platform) => format!("{PLATFORM}{platform}"),
+        Column::Pressed {
+            resource: at,
+            level,
+        } => format!("{PRESSED}{}/{level}", resource(at)),
+        Column::Exerts { resource: at } => format!("{EXERTS}{}", resource(at)),
+    };
+    while name.len() > MAX_COLUMN {
+        name.pop();
     }
-    column
+    name
 }
 
-/// The platform of such a column.
-pub fn platform_of(column: &str) -> Option<&str> {
-    column.strip_prefix(PLATFORM)
-}
-
-/// The column of how much longer a class runs while a resource of its host is pressed: logarithms
-/// of slowdowns. `level` counts quarters of the greatest pressure, 1 to 4.
-pub fn pressed_column(resource: &str, level: u8) -> String {
-    format!("pressed:{resource}/{level}")
+/// The column of a name; none if it is of a kind that this node does not know.
+pub fn column_of(name: &str) -> Option<Column<'_>> {
+    let resource = |name: &str| RESOURCES.iter().position(|known| *known == name);
+    if let Some(platform) = name.strip_prefix(PLATFORM) {
+        return Some(Column::Platform(platform));
+    }
+    if let Some(at) = name.strip_prefix(EXERTS) {
+        let resource = resource(at)?;
+        return Some(Column::Exerts { resource });
+    }
+    let (at, level) = name.strip_prefix(PRESSED)?.split_once('/')?;
+    let level = level.parse().ok().filter(|level| (1..=4).contains(level))?;
+    let resource = resource(at)?;
+    Some(Column::Pressed { resource, level })
 }
 
 /// What one node measured of one class in one column.
@@ -61,7 +79,7 @@ pub struct Observation {
     /// The column's name, 1 to [`MAX_COLUMN`] bytes.
     #[serde(rename = "l")]
     pub column: String,
-    /// The mean of the logarithms of the values, within ±[`MAX_LOG`].
+    /// The mean of the values: see [`Column`]; within ±[`MAX_LOG`].
     #[serde(rename = "m")]
     pub mean: f32,
     /// Their variance, 0 to [`MAX_VARIANCE`].
@@ -229,6 +247,30 @@ mod tests {
             a.open_seen(&forged),
             Err(ObservationError::Forged(_))
         ));
+    }
+
+    #[test]
+    fn columns_are_read_as_they_are_written() {
+        let mut columns = vec![Column::Platform("pi x4"), Column::Platform("")];
+        for resource in 0..RESOURCES.len() {
+            columns.push(Column::Exerts { resource });
+            columns.extend((1..=4).map(|level| Column::Pressed { resource, level }));
+        }
+        for column in columns {
+            assert_eq!(column_of(&column_name(column)), Some(column));
+        }
+        for wrong in [
+            "",
+            "pressed:cpu",
+            "pressed:cpu/5",
+            "pressed:gpu/2",
+            "exerts:",
+            "scale-up:4",
+        ] {
+            assert_eq!(column_of(wrong), None, "{wrong}");
+        }
+        let long = "é".repeat(MAX_COLUMN);
+        assert!(column_name(Column::Platform(&long)).len() <= MAX_COLUMN);
     }
 
     #[test]

@@ -15,9 +15,9 @@ use tokio::sync::Mutex;
 
 use crate::connect::Connection;
 use crate::{
-    Answer, ApiError, ClassView, ClientError, Drain, Event, EventKind, Health, JobDetail,
-    JobRequest, JobSummary, LogChunk, NodeView, Stopped, Streamed, Submitted, Target, TokenView,
-    WhyView,
+    Answer, ApiError, ClassView, ClientError, Drain, Event, EventKind, Health, InterferenceView,
+    JobDetail, JobRequest, JobSummary, LogChunk, NodeView, Stopped, Streamed, Submitted, Target,
+    TokenView, WhyView,
 };
 
 /// How long an answer's headers may take; the daemon itself gives up earlier.
@@ -147,6 +147,11 @@ impl Client {
     /// What the cluster has learned of each class of workloads.
     pub async fn classes(&self) -> Result<Answer<ClassView>, ClientError> {
         self.get("/v1/classes").await
+    }
+
+    /// Who hurts whom, as far as the cluster has learned it: by class and the class beside it.
+    pub async fn interference(&self) -> Result<Answer<InterferenceView>, ClientError> {
+        self.get("/v1/interference").await
     }
 
     /// The cluster's members.

@@ -17,7 +17,7 @@ mod request;
 mod sse;
 mod why;
 
-pub use class::{CellView, ClassView, ObserverView};
+pub use class::{CellView, ClassView, InterferenceView, ObserverView};
 pub use client::{Client, EventQuery, LogQuery};
 pub use connect::{ClientError, SOCKET_FILE, Target, socket_path};
 pub use error::{ApiError, Detail, codes};
@@ -31,7 +31,9 @@ pub use node::{
 pub use quantity::Quantity;
 pub use request::{JobRequest, PartitionPolicy, PullPolicy, RestartPolicy};
 pub use sse::Streamed;
-pub use why::{CandidateView, HistoryLine, ScorePart, VerdictView, WhyView};
+pub use why::{
+    CandidateView, HistoryLine, OriginView, PredictedView, ScorePart, VerdictView, WhyView,
+};
 
 /// The file in a data directory that holds the bearer token of the TCP API, mode 0600.
 pub const TOKEN_FILE: &str = "api.token";

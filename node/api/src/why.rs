@@ -25,6 +25,9 @@ pub struct WhyView {
     pub waits_for: Option<String>,
     /// The nodes that were looked at, best first.
     pub candidates: Vec<CandidateView>,
+    /// How long it ran, in milliseconds, by its host's clock; absent until it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_ms: Option<u64>,
     /// Earlier placements, oldest first, as far as they are remembered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryLine>,
@@ -49,6 +52,9 @@ pub struct CandidateView {
     /// The parts that score is the sum of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub live_parts: Vec<ScorePart>,
+    /// What was expected of the task there, by its own answer if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<PredictedView>,
     /// How many such tasks it said it would take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<u32>,
@@ -57,6 +63,49 @@ pub struct CandidateView {
     /// Why it refused or was ruled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// What is expected of a task on a node, from what was learned of its class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PredictedView {
+    /// How fast it is there alone, compared with its best platform, 0 to 1.
+    pub speed: f64,
+    /// What the speed was derived from.
+    pub speed_from: OriginView,
+    /// How many times as long it takes beside those who run there, at least 1.
+    pub slowdown: f64,
+    /// What the slowdown was derived from; absent if nothing is known of what disturbs what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowdown_from: Option<OriginView>,
+    /// What those who run there lose by it, summed, as shares of their speeds.
+    pub harm: f64,
+    /// How many seconds it takes, all in all; absent if only ratios are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// By which factor, up or down, eight in ten are within that time.
+    pub within: f64,
+}
+
+/// What a prediction was derived from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginView {
+    /// The class was measured under this condition.
+    Measured,
+    /// The class was measured under other conditions, and others that resemble it under this one.
+    Neighbours,
+    /// What is usual among all classes.
+    Population,
+}
+
+impl fmt::Display for OriginView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Measured => "measured",
+            Self::Neighbours => "neighbours",
+            Self::Population => "population",
+        })
+    }
 }
 
 /// One summand of a score.

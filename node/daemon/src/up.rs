@@ -14,14 +14,14 @@ use starling_engine::{Command, Config, Effects, Engine, HostSample, Saved};
 use starling_exec::Executor as _;
 use starling_exec::sense::{HostFacts, Sensor};
 use starling_net::{ClusterSecret, NetConfig};
-use starling_placement::Resources;
+use starling_placement::{Policy, Resources};
 use starling_store::Store;
 use starling_wire::{Ed25519, NodeStatic, Signer as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{CliError, LogFormat, UpArgs};
+use crate::cli::{CliError, LogFormat, Placement, UpArgs};
 use crate::cluster::{Cluster, Local, serve};
 use crate::http::{HttpConfig, Listeners};
 use crate::node::clock::Clock;
@@ -196,6 +196,10 @@ async fn start(
     let config = Config {
         fixed,
         seeds,
+        policy: Policy {
+            classes: args.placement == Placement::Fit,
+            ..Policy::default()
+        },
         ..Config::default()
     };
     let mut first = Effects::default();

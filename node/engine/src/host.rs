@@ -30,8 +30,8 @@ use crate::saved::{self, HeldRow};
 use heirs::Tie;
 use leases::Leases;
 
-pub(crate) use pressed::Measurement;
 use pressed::Pressed;
+pub(crate) use pressed::{Measured, Measurement};
 
 /// The most stopped placements that are remembered so that a late claim does not start them.
 const MAX_GRAVES: usize = 16_384;
@@ -279,7 +279,8 @@ impl Host {
                     held.noted = false;
                     held.since = ctx.now;
                     held.pressed = pressed;
-                    let owner = held.owner;
+                    let (owner, class) = (held.owner, held.class.name.clone());
+                    self.pressed.moved(class, true);
                     self.unsent.insert((owner, task));
                     self.limit_time(task);
                 }
@@ -452,14 +453,16 @@ impl Host {
         }
         // What failed says little about how long such tasks run; nor does what was not seen to run.
         if held.stage == Stage::Running && outcome.is_success() {
-            let pressed = self.pressed.since(held.pressed, held.since, now);
+            let met = self.pressed.since(held.pressed, held.since, now);
             self.measured.push(Measurement {
                 class: held.class.name.clone(),
-                ran: now.since(held.since),
-                pressed,
+                what: Measured::Ran(now.since(held.since), met),
             });
         }
         self.leases.end(task, held.epoch, outcome != Outcome::Lost);
+        if held.stage != Stage::Starting {
+            self.pressed.moved(held.class.name.clone(), false);
+        }
         held.stage = Stage::Ended(outcome);
         held.ended = Some(now);
         self.reserved = self.reserved.minus(&held.need);

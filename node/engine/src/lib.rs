@@ -26,4 +26,5 @@ pub use engine::Engine;
 pub use host::HeldView;
 pub use input::{Command, HeldTask, HostSample, Input, RequestId, Target, TaskEvent};
 pub use job::{Counts, Job, JobState, Task, TaskState};
+pub use owner::Predictions;
 pub use saved::{Saved, SavedError};

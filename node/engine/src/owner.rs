@@ -8,6 +8,7 @@ mod merge;
 mod outlook;
 mod permits;
 mod place;
+mod predictions;
 mod recover;
 mod replace;
 mod report;
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use starling_placement::{ClassId, Classes, Times};
+use starling_placement::Classes;
 use starling_wire::jobs::JobMessage;
 use starling_wire::{JobId, NodeId, TaskId, Time};
 
@@ -31,6 +32,7 @@ pub(crate) use outlook::class_of;
 use outlook::{Distrust, Knowledge};
 use permits::Permit;
 use place::{InFlight, Round};
+pub use predictions::Predictions;
 use report::Claimed;
 use submit::Submit;
 
@@ -99,7 +101,8 @@ pub(crate) struct Owner {
     requests: u64,
     open_tasks: usize,
     mean_service: Duration,
-    knowledge: Knowledge,
+    pub(crate) knowledge: Knowledge,
+    pub(crate) predictions: Predictions,
     distrust: Distrust,
     /// What other owners may lack.
     copies: Copies,
@@ -138,6 +141,7 @@ impl Default for Owner {
             open_tasks: 0,
             mean_service: Duration::from_secs(1),
             knowledge: Knowledge::default(),
+            predictions: Predictions::default(),
             distrust: Distrust::default(),
             copies: Copies::default(),
             permits: BTreeMap::new(),
@@ -250,16 +254,6 @@ impl Owner {
     /// Takes what the configuration knows of classes.
     pub(crate) fn give(&mut self, classes: Option<Arc<dyn Classes>>) {
         self.knowledge.give(classes);
-    }
-
-    /// What is known now of how long a class runs on a platform; none forgets it.
-    pub(crate) fn learn(&mut self, class: ClassId, platform: &str, times: Option<Times>) {
-        self.knowledge.learn(class, platform, times);
-    }
-
-    /// How fast a class is on a platform, compared with its best one; none if that is unknown.
-    pub(crate) fn speed(&self, class: ClassId, platform: &str) -> Option<f64> {
-        self.knowledge.speed(class, platform)
     }
 
     /// How many tasks found no place yet, roughly: a power of two, so that it is not told anew with

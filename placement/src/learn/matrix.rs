@@ -3,7 +3,7 @@
 use super::error::{LearnError, logarithm};
 
 /// Classes by columns; each cell a logarithm with a weight, or missing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matrix {
     rows: usize,
     columns: usize,

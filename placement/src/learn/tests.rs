@@ -1,11 +1,9 @@
 //! The model as a whole.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::classes::{ClassId, Classes as _};
+use crate::classes::{ClassId, Classes as _, Company, Known, Mix};
 
 /// A world of two kinds of classes, which differ in what slows them down.
 #[allow(clippy::cast_precision_loss)]
@@ -151,35 +149,130 @@ fn features_stand_in_for_measurements() {
     assert!(good < 0.7 * bad, "{good} against {bad}");
 }
 
+fn known(mean: f64, count: f64) -> Option<Known> {
+    Some(Known { mean, count })
+}
+
 #[test]
-fn a_node_learns_platforms_and_neighbours() {
+fn a_node_learns_platforms_and_who_disturbs_whom() {
     let mut learned = Learned::default();
     let class = |name: usize| ClassId::of(&format!("job {name}"));
     for row in 0..20 {
         for column in 0..6 {
-            let ran = Duration::from_secs_f64(libm::exp(world(row, column) + 3.0));
-            learned.observe(class(row), &format!("p{column}"), ran);
+            let platform = format!("p{column}");
+            let cell = known(world(row, column) + 3.0, 4.0);
+            learned.learn(class(row), Column::Platform(&platform), cell);
         }
     }
-    learned.refit();
     // A new class of the first kind, seen on three platforms.
     for column in [0, 1, 5] {
-        let ran = Duration::from_secs_f64(libm::exp(world(30, column) + 3.0));
-        learned.observe(class(30), &format!("p{column}"), ran);
+        let platform = format!("p{column}");
+        let cell = known(world(30, column) + 3.0, 1.0);
+        learned.learn(class(30), Column::Platform(&platform), cell);
     }
     let [fast, slow] = [2, 4].map(|column| learned.estimate(class(30), &format!("p{column}")));
     let gap = slow.unwrap().mean - fast.unwrap().mean;
     let truth = world(30, 4) - world(30, 2);
     assert!((gap - truth).abs() < 0.3, "{gap} for {truth}");
-    let speed = learned.speed(class(30), "p2").unwrap();
-    assert!(speed > 0.0 && speed <= 1.0);
+    let [own, inferred] = ["p0", "p2"].map(|on| learned.speed(class(30), on).unwrap());
+    assert!(inferred.relative > 0.0 && inferred.relative <= 1.0);
+    assert_eq!((own.origin, inferred.origin), (Origin::Own, Origin::Class));
+    assert!(own.deviation < inferred.deviation);
     assert_eq!(learned.speed(class(999), "p2"), None);
-    for _ in 0..3 {
-        learned.observe_pair(class(1), class(2), 0.5);
+
+    let beside = |other| Company {
+        mix: Mix::of([other]),
+        running: 1,
+        ..Company::default()
+    };
+    let met = learned.contention(class(1), "p0", &beside(class(2)));
+    assert_eq!(met, None, "nothing is known of any disturbance");
+    for (at, log) in [(2_u8, 0.4), (3, 0.8)] {
+        let column = Column::Pressed {
+            resource: 0,
+            level: at,
+        };
+        learned.learn(class(1), column, known(log, 6.0));
     }
-    learned.observe_pair(class(1), class(2), f64::NAN);
-    assert_eq!(learned.refused(), 1);
-    assert!((learned.keeps(class(1), "p0", class(2)).unwrap() - 0.5).abs() < 1e-9);
+    for (name, excess) in [(2, 0.9), (3, 0.0)] {
+        for resource in 0..4 {
+            let excess = if resource == 0 { excess } else { 0.0 };
+            let column = Column::Exerts { resource };
+            learned.learn(class(name), column, known(excess, 6.0));
+        }
+    }
+    let met = |newcomer, there| {
+        let met = learned.contention(class(newcomer), "p0", &beside(class(there)));
+        met.unwrap()
+    };
+    let (hard, easy) = (met(1, 2), met(1, 3));
+    assert!(
+        hard.slowdown > 1.3 && easy.slowdown < 1.15,
+        "{hard:?} {easy:?}"
+    );
+    // The other way about, what the one suffers is what the other does.
+    let (bully, mouse) = (met(2, 1), met(3, 1));
+    assert!(bully.harm > mouse.harm + 0.1, "{bully:?} {mouse:?}");
+    // Load that nobody here started counts as well, beyond what a record may be off by.
+    let foreign = Company {
+        pressure: [200, 0, 0, 0].into(),
+        ..beside(class(3))
+    };
+    let pressed = learned.contention(class(1), "p0", &foreign).unwrap();
+    assert!(pressed.slowdown > hard.slowdown, "{pressed:?}");
+}
+
+#[test]
+fn who_asks_when_does_not_count() {
+    let tell = |asking: bool| {
+        let mut learned = Learned::default();
+        for row in 0..12 {
+            for column in 0..5 {
+                let platform = format!("p{column}");
+                let class = ClassId(u16::try_from(row).unwrap() + 1);
+                let column = Column::Platform(&platform);
+                learned.learn(
+                    class,
+                    column,
+                    known(world(row, 1) + 0.1 * world(1, row), 2.0),
+                );
+                if asking && row % 2 == 0 {
+                    learned.speed(class, &platform);
+                    learned.platform(&platform);
+                }
+            }
+        }
+        let all = (1..13).map(|class| learned.speed(ClassId(class), "p3"));
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(tell(true), tell(false));
+}
+
+#[test]
+fn what_is_forgotten_leaves_no_trace_and_names_stay_bounded() {
+    let mut learned = Learned::default();
+    for name in 0..6_000_u32 {
+        let (class, platform) = (ClassId::of(&name.to_string()), format!("p{name}"));
+        learned.learn(class, Column::Platform(&platform), known(1.0, 1.0));
+    }
+    // The platforms of those that came first; others found no column.
+    let has = |learned: &Learned, name: u32| {
+        let class = ClassId::of(&name.to_string());
+        learned.speed(class, &format!("p{name}")).is_some()
+    };
+    assert!(has(&learned, 63) && !has(&learned, 64));
+    for name in 0..64_u32 {
+        let (class, platform) = (ClassId::of(&name.to_string()), format!("p{name}"));
+        learned.learn(class, Column::Platform(&platform), None);
+    }
+    assert!(!has(&learned, 63));
+    let late = ClassId::of("late");
+    learned.learn(late, Column::Platform("p9999"), known(1.0, 1.0));
+    assert!(learned.speed(late, "p9999").is_some());
+    for bad in [f64::NAN, f64::INFINITY] {
+        learned.learn(late, Column::Platform("p9999"), known(bad, 1.0));
+    }
+    assert_eq!(learned.speed(late, "p9999"), None);
 }
 
 proptest! {
@@ -237,16 +330,18 @@ proptest! {
     }
 
     #[test]
-    fn speeds_are_shares(times in prop::collection::vec((0u8..9, 0u8..5, 1u64..1 << 40), 0..120)) {
+    fn speeds_are_shares(
+        times in prop::collection::vec((0u8..9, 0u8..5, -20.0..20.0f64, 1e-3..1e6f64), 0..120),
+    ) {
         let mut learned = Learned::default();
-        for (class, platform, micros) in &times {
-            let ran = Duration::from_micros(*micros);
-            learned.observe(ClassId(u16::from(*class) + 1), &platform.to_string(), ran);
+        for (class, platform, mean, count) in &times {
+            let (class, platform) = (ClassId(u16::from(*class) + 1), platform.to_string());
+            learned.learn(class, Column::Platform(&platform), known(*mean, *count));
         }
         for class in 0..9 {
             for platform in 0..6 {
                 if let Some(speed) = learned.speed(ClassId(class + 1), &platform.to_string()) {
-                    prop_assert!((0.0..=1.0).contains(&speed), "{}", speed);
+                    prop_assert!((0.0..=1.0).contains(&speed.relative), "{:?}", speed);
                 }
                 prop_assert!(learned.platform(&platform.to_string()) > 0.0);
             }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::features::Features;
 use super::matrix::Matrix;
 use super::model::{Effort, Estimate, Model, Seen};
 
 /// What a prediction was derived from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// The cell itself was measured.
     Own,

@@ -5,11 +5,12 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `row` | what a row is: settings, columns, aims |
-//! | `queues`, `fleets`, `faults`, `parts` | the rows |
+//! | `queues`, `fleets`, `learning`, `faults`, `parts` | the rows |
 //! | `measure`, `results`, `table` | from a run to numbers, verdicts, and text |
 
 mod faults;
 mod fleets;
+mod learning;
 mod measure;
 mod parts;
 mod queues;
@@ -32,6 +33,9 @@ use self::results::{Results, Verdict};
 use self::row::{Row, Setting};
 use self::table::{Json, block};
 use crate::commands::{FAILED, threads, wrong};
+
+/// The row that `bench learning` runs.
+const LEARNING: &str = "learning";
 
 /// Where measured data lies if nothing is said.
 const DATA: &str = "../shared/data";
@@ -76,10 +80,17 @@ fn makers(quick: bool, data: Option<&Path>) -> Vec<Make<'_>> {
             "interference",
             Box::new(move || fleets::interference(quick, data)),
         ),
+        (LEARNING, Box::new(move || learning::learning(quick, data))),
         ("scale", Box::new(move || queues::scale(quick))),
         ("faults", Box::new(move || faults::faults(quick))),
         ("parts", Box::new(move || parts::parts(quick))),
     ]
+}
+
+/// Runs the row of learning.
+pub(crate) fn learn(mut args: Args) -> ExitCode {
+    args.only = Some(LEARNING.to_owned());
+    main(&args)
 }
 
 /// Runs the rows and prints them, each when it is done.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
-use starling_placement::{ClassId, Classes};
+use starling_placement::{ClassId, Classes, Company, Contention, Origin, Speed};
 
 use crate::case::{Beliefs, Case};
-use crate::truth::{Contention, Truth, log_normal};
+use crate::truth::{self, Truth, log_normal};
 
 /// The truth as engines know it.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ struct Given {
     error: Vec<Vec<f64>>,
     /// How fast each platform is for the average class, 1 for the average platform.
     general: Vec<f64>,
+    /// The standard deviation of the logarithm of errors.
+    deviation: f64,
 }
 
 /// What the engines of a case are given; none where they know nothing or learn by themselves.
@@ -60,6 +62,7 @@ pub(super) fn believed(case: &Case) -> Option<Arc<dyn Classes>> {
         speed,
         error: errors,
         general,
+        deviation: error,
         truth,
     }))
 }
@@ -74,32 +77,74 @@ fn general(speed: &[Vec<f64>], platforms: usize) -> Vec<f64> {
     means.into_iter().map(|mean| mean / all.max(1e-9)).collect()
 }
 
+impl Given {
+    /// What a class keeps beside others; the error is of the loss: company that does no harm is
+    /// known to do none.
+    fn keeps(&self, class: u16, platform: u16, others: &[u16]) -> f64 {
+        let keeps = self.truth.keeps(class, platform, others.iter().copied());
+        let (Some(first), true) = (others.first(), keeps > 0.0) else {
+            return keeps;
+        };
+        let loss = (1.0 - keeps) * self.error[usize::from(class)][usize::from(*first)];
+        (1.0 - loss).clamp(0.01, 1.0)
+    }
+}
+
 impl Classes for Given {
-    fn speed(&self, class: ClassId, platform: &str) -> Option<f64> {
+    fn speed(&self, class: ClassId, platform: &str) -> Option<Speed> {
         let class = *self.classes.get(&class)?;
         let platform = *self.platforms.get(platform)?;
-        Some(self.speed[usize::from(class)][usize::from(platform)])
+        Some(Speed {
+            relative: self.speed[usize::from(class)][usize::from(platform)],
+            seconds: None,
+            deviation: self.deviation,
+            origin: Origin::Own,
+        })
     }
 
-    fn keeps(&self, class: ClassId, platform: &str, beside: ClassId) -> Option<f64> {
-        if self.truth.contention == Contention::None {
+    fn contention(&self, class: ClassId, platform: &str, company: &Company) -> Option<Contention> {
+        if !self.disturbs() {
             return None;
         }
         let platform = self.platforms.get(platform).copied().unwrap_or(0);
         let class = *self.classes.get(&class)?;
-        let beside = *self.classes.get(&beside)?;
-        let keeps = self.truth.keeps(class, platform, [beside]);
-        if keeps <= 0.0 {
-            return Some(0.0);
+        let named = company.mix.classes();
+        let named: Vec<u16> = named
+            .filter_map(|class| self.classes.get(&class).copied())
+            .collect();
+        // The record names a sample of those who run.
+        let count = named.len().max(company.running as usize);
+        let others: Vec<u16> = named.iter().copied().cycle().take(count).collect();
+        let keeps = self.keeps(class, platform, &others);
+        let mut harm = 0.0;
+        for (at, other) in others.iter().enumerate() {
+            let mut beside = others.clone();
+            beside.swap_remove(at);
+            let before = self.keeps(*other, platform, &beside);
+            beside.push(class);
+            let after = self.keeps(*other, platform, &beside);
+            let speed = self.speed[usize::from(*other)][usize::from(platform)];
+            harm += if before > 0.0 && after <= 0.0 {
+                f64::INFINITY
+            } else {
+                speed * (before - after).max(0.0)
+            };
         }
-        // The error is of the loss: a pair that does no harm is known to do none.
-        let loss = (1.0 - keeps) * self.error[usize::from(class)][usize::from(beside)];
-        Some((1.0 - loss).clamp(0.01, 1.0))
+        Some(Contention {
+            slowdown: 1.0 / keeps,
+            deviation: self.deviation,
+            harm,
+            origin: Origin::Own,
+        })
     }
 
     fn platform(&self, platform: &str) -> f64 {
         let at = self.platforms.get(platform);
         at.map_or(1.0, |at| self.general[usize::from(*at)])
+    }
+
+    fn disturbs(&self) -> bool {
+        self.truth.contention != truth::Contention::None
     }
 }
 
@@ -107,6 +152,7 @@ impl Classes for Given {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use starling_placement::Mix;
 
     #[test]
     fn without_error_engines_know_the_truth() {
@@ -114,7 +160,7 @@ mod tests {
             platforms: vec!["slow".to_owned(), "fast".to_owned()],
             classes: vec!["a".to_owned(), "b".to_owned()],
             speed: vec![vec![0.2, 1.8], vec![0.5, 1.0]],
-            contention: Contention::Vectors {
+            contention: truth::Contention::Vectors {
                 sensitivity: vec![[1.0, 0.0, 0.0, 0.0], [0.0; 4]],
                 pressure: vec![[0.0; 4], [1.0, 0.0, 0.0, 0.0]],
             },
@@ -125,10 +171,21 @@ mod tests {
         case.beliefs = Beliefs::Given { error: 0.0 };
         let known = believed(&case).unwrap();
         let (a, b) = (ClassId::of("a"), ClassId::of("b"));
-        assert!((known.speed(a, "slow").unwrap() - 0.2 / 1.8).abs() < 1e-9);
-        assert_eq!(known.speed(a, "fast"), Some(1.0));
-        assert_eq!(known.keeps(a, "fast", b), Some(0.5));
-        assert_eq!(known.keeps(b, "fast", a), Some(1.0));
+        let speed = |class, platform| known.speed(class, platform).unwrap().relative;
+        assert!((speed(a, "slow") - 0.2 / 1.8).abs() < 1e-9);
+        assert!((speed(a, "fast") - 1.0).abs() < 1e-9);
+        let met = |class, beside| {
+            let company = Company {
+                mix: Mix::of([beside]),
+                running: 1,
+                ..Company::default()
+            };
+            let met = known.contention(class, "fast", &company).unwrap();
+            (met.slowdown, met.harm)
+        };
+        assert_eq!(met(a, b), (2.0, 0.0));
+        // What `a` loses is a share of its speed there, which is its best.
+        assert_eq!(met(b, a), (1.0, 0.5));
         assert!(known.platform("fast") > known.platform("slow"));
     }
 }

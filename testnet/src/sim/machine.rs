@@ -69,6 +69,13 @@ impl Machine {
         }
     }
 
+    /// The classes of the tasks of a case that run.
+    pub(crate) fn running(&self) -> impl Iterator<Item = u16> {
+        let runs = self.tasks.values();
+        let of_case = runs.filter(|runs| runs.job.is_some() && runs.ended.is_none());
+        of_case.map(|runs| runs.class)
+    }
+
     /// What the executor tells a daemon that comes up.
     pub(crate) fn held(&self) -> Vec<HeldTask> {
         self.tasks

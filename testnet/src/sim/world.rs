@@ -356,7 +356,7 @@ impl World {
                 self.feed(at, input);
             }
             What::Sample => {
-                let sample = sample(machine);
+                let sample = sample(machine, &self.truth);
                 let known = &mut machine.sampled;
                 if known.0 == sample {
                     known.1 = known.1.saturating_add(1);
@@ -475,7 +475,7 @@ impl World {
         let Some(last) = machine.unread_since else {
             return;
         };
-        if sample(machine) != machine.sampled.0 {
+        if sample(machine, &self.truth) != machine.sampled.0 {
             machine.unread_since = None;
             let every = SAMPLE.as_micros();
             let whole = now.since(last).as_micros() / every + 1;
@@ -518,8 +518,9 @@ fn fixed(index: usize, spec: &case::Machine, truth: &Truth) -> NodeStatic {
     fixed
 }
 
-/// What the sensors of a machine show: each running task uses what it reserved.
-fn sample(machine: &Machine) -> HostSample {
+/// What the sensors of a machine show: each running task uses what it reserved, and presses as its
+/// class does.
+fn sample(machine: &Machine, truth: &Truth) -> HostSample {
     let own: u32 = machine
         .engine
         .as_ref()
@@ -529,6 +530,6 @@ fn sample(machine: &Machine) -> HostSample {
         own_cpu_used: own,
         memory_available: machine.fixed.capacity.memory,
         disk_free: machine.fixed.capacity.disk,
-        ..HostSample::default()
+        pressure: truth.pressure(machine.platform, machine.running()).into(),
     }
 }

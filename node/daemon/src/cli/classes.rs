@@ -19,7 +19,7 @@ const UNSURE: f64 = 0.5;
 ///
 /// A class is the name under which tasks' speed is learned: `run --class`, or made from the program
 /// and the job's name. For each platform: how long its tasks run there; for each pressed resource:
-/// how much longer they run then; from how many measurements, by whom, how old, and how far that is
+/// how much longer they run then; for each resource: what a task of it exerts; from how many measurements, by whom, how old, and how far that is
 /// relied on.
 #[derive(Args, Debug)]
 pub(super) struct ClassesArgs {
@@ -87,10 +87,12 @@ pub(super) fn classes_table(classes: &[ClassView], style: Style) -> String {
     rows.render(style)
 }
 
-/// Seconds for a platform, a factor for all else.
+/// Seconds for a platform, an excess for what is exerted, a factor for all else.
 fn value(cell: &CellView, value: f64) -> String {
     let unit = if cell.column.starts_with("platform:") {
         "s"
+    } else if cell.column.starts_with("exerts:") {
+        return format!("{value:.2}");
     } else {
         "x"
     };

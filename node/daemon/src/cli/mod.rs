@@ -14,6 +14,7 @@ mod demo_args;
 mod error;
 mod events;
 mod inspect;
+mod interference;
 mod job_file;
 mod logs;
 mod node_page;
@@ -42,7 +43,7 @@ use clap_complete::Shell;
 pub use connect::default_data_dir;
 pub use demo_args::DemoArgs;
 pub use error::CliError;
-pub use up_args::{LogFormat, UpArgs};
+pub use up_args::{LogFormat, Placement, UpArgs};
 
 const AFTER_HELP: &str = "\
 The daemon is found by --data-dir or STARLING_DATA_DIR, or over TCP by --api or STARLING_API with \
@@ -81,6 +82,7 @@ enum Command {
     Undrain(nodes::UndrainArgs),
     Why(why::WhyArgs),
     Classes(classes::ClassesArgs),
+    Interference(interference::InterferenceArgs),
     Demo(DemoArgs),
     /// Print a shell's completions
     Completions {
@@ -143,6 +145,7 @@ async fn ask(command: Command) -> Result<ExitCode, CliError> {
         Command::Undrain(args) => nodes::undrain(args).await,
         Command::Why(args) => why::why(args).await,
         Command::Classes(args) => classes::classes(args).await,
+        Command::Interference(args) => interference::interference(args).await,
         _ => Ok(ExitCode::SUCCESS),
     }
 }

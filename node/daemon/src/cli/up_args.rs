@@ -40,12 +40,25 @@ pub struct UpArgs {
     /// Run no containers, whatever engine there is
     #[arg(long, conflicts_with = "docker_host")]
     pub no_containers: bool,
+    /// By what this node places the jobs that it owns
+    #[arg(long, value_name = "RULE", value_enum, default_value_t = Placement::Fit)]
+    pub placement: Placement,
     /// How the log is written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// Also tell others the addresses that only this machine can reach (for tests and demos)
     #[arg(long)]
     pub advertise_loopback: bool,
+}
+
+/// By what tasks are placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Placement {
+    /// By what was learned of classes: their speed per platform, and who disturbs whom.
+    #[default]
+    Fit,
+    /// By measured load alone; nothing is learned.
+    Load,
 }
 
 /// How the log is written.

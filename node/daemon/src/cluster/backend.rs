@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::stream::{self, FuturesUnordered};
 use serde::de::DeserializeOwned;
 use starling_api::{
-    Answer, ApiError, ClassView, Drain, Event, Health, JobDetail, JobSummary, LogChunk, NodeRef,
-    NodeView, Stopped, Submitted, TokenView, WhyView, codes,
+    Answer, ApiError, ClassView, Drain, Event, Health, InterferenceView, JobDetail, JobSummary,
+    LogChunk, NodeRef, NodeView, Stopped, Submitted, TokenView, WhyView, codes,
 };
 use starling_engine::{Command, Engine, Reply, Target};
 use starling_gossip::{MemberState, Seed};
@@ -272,6 +272,13 @@ impl Backend for Cluster {
     async fn classes(&self) -> Result<Answer<ClassView>, ApiError> {
         self.local
             .read(classes::classes)
+            .await
+            .map(Answer::complete)
+    }
+
+    async fn interference(&self) -> Result<Answer<InterferenceView>, ApiError> {
+        self.local
+            .read(classes::interference)
             .await
             .map(Answer::complete)
     }

@@ -124,6 +124,23 @@ fn observations(page: &mut Page, engine: &Engine) {
     ] {
         page.line("observations_total", &[("what", what)], count);
     }
+    let predictions = engine.predictions();
+    page.head(
+        "predictions_total",
+        "counter",
+        "Run times of this node's own tasks that were predicted and have come true: within what \
+         eight in ten were expected to take, or not.",
+    );
+    let beyond = predictions.count - predictions.within;
+    for (came, count) in [("within", predictions.within), ("beyond", beyond)] {
+        page.line("predictions_total", &[("came", came)], count);
+    }
+    page.one(
+        "prediction_error",
+        "gauge",
+        "Running mean of the absolute logarithm of actual over predicted run times; 0.1 is about 10%.",
+        predictions.error,
+    );
 }
 
 fn gossip(page: &mut Page, engine: &Engine) {

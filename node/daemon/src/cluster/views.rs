@@ -2,13 +2,14 @@
 
 use starling_api::{
     Amount, CandidateView, ContainersView, Event, EventKind, JobDetail, JobState, JobSummary,
-    NodeRef, NodeState, NodeView, PressureView, ScorePart, TaskState, TaskView, VerdictView,
-    WhyView,
+    NodeRef, NodeState, NodeView, OriginView, PredictedView, PressureView, ScorePart, TaskState,
+    TaskView, VerdictView, WhyView,
 };
 use starling_engine as engine;
 use starling_engine::{Engine, Job, Task};
 use starling_gossip::{Member, MemberState};
-use starling_placement::{Candidate, FitScore, Resources, Verdict};
+use starling_placement::learn::EIGHTY;
+use starling_placement::{Candidate, FitScore, Origin, Resources, Verdict};
 use starling_wire::{NodeId, TaskId};
 
 use crate::http::request_from_spec;
@@ -203,6 +204,7 @@ pub(crate) fn why(engine: &Engine, id: TaskId) -> Option<WhyView> {
         batch: decision.map_or(0, |decision| decision.batch),
         waits_for: waits_for(job, task),
         candidates,
+        ran_ms: task.ran.map(millis),
         history: Vec::new(),
     })
 }
@@ -234,9 +236,31 @@ fn candidate(
         record_age_ms: candidate.age_ms,
         live_score: candidate.live.as_ref().map(FitScore::total),
         live_parts: parts(candidate.live.as_ref()),
+        predicted: predicted(candidate.live.as_ref().or(ranked)),
         room: candidate.room,
         verdict,
         reason,
+    }
+}
+
+fn predicted(score: Option<&FitScore>) -> Option<PredictedView> {
+    let predicted = score?.predicted?;
+    Some(PredictedView {
+        speed: predicted.speed,
+        speed_from: origin(predicted.speed_from),
+        slowdown: predicted.slowdown,
+        slowdown_from: predicted.slowdown_from.map(origin),
+        harm: predicted.harm,
+        seconds: predicted.seconds,
+        within: (EIGHTY * predicted.deviation).exp(),
+    })
+}
+
+const fn origin(origin: Origin) -> OriginView {
+    match origin {
+        Origin::Own => OriginView::Measured,
+        Origin::Class | Origin::Column | Origin::Both => OriginView::Neighbours,
+        Origin::Population => OriginView::Population,
     }
 }
 
@@ -245,7 +269,7 @@ fn parts(score: Option<&FitScore>) -> Vec<ScorePart> {
     parts
         .iter()
         .map(|part| ScorePart {
-            name: part.name.clone(),
+            name: part.name.clone().into_owned(),
             value: part.value,
         })
         .collect()

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures::Stream;
 use starling_api::{
-    Answer, ApiError, ClassView, Drain, Event, Health, JobDetail, JobSummary, LogChunk, NodeRef,
-    NodeView, Stopped, Submitted, TokenView, WhyView, codes,
+    Answer, ApiError, ClassView, Drain, Event, Health, InterferenceView, JobDetail, JobSummary,
+    LogChunk, NodeRef, NodeView, Stopped, Submitted, TokenView, WhyView, codes,
 };
 use starling_wire::{JobId, JobSpec, TaskId};
 
@@ -53,6 +53,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What is known of each class of workloads.
     fn classes(&self) -> impl Future<Output = Result<Answer<ClassView>, ApiError>> + Send;
+
+    /// How each class fares beside each other.
+    fn interference(
+        &self,
+    ) -> impl Future<Output = Result<Answer<InterferenceView>, ApiError>> + Send;
 
     /// Drains a node or ends that. Without a deadline its tasks end by themselves; with one, those
     /// that still run when it has passed are given up and run elsewhere.

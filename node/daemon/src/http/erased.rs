@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use starling_api::{
-    Answer, ApiError, ClassView, Drain, Event, Health, JobDetail, JobSummary, LogChunk, NodeView,
-    Stopped, Submitted, TokenView, WhyView,
+    Answer, ApiError, ClassView, Drain, Event, Health, InterferenceView, JobDetail, JobSummary,
+    LogChunk, NodeView, Stopped, Submitted, TokenView, WhyView,
 };
 use starling_wire::JobSpec;
 
@@ -28,6 +28,7 @@ pub(super) trait ErasedBackend: Send + Sync {
     ) -> Reply<'_, ItemStream<LogChunk>>;
     fn nodes(&self) -> Reply<'_, Answer<NodeView>>;
     fn classes(&self) -> Reply<'_, Answer<ClassView>>;
+    fn interference(&self) -> Reply<'_, Answer<InterferenceView>>;
     fn drain(&self, node: String, on: bool, deadline: Option<Duration>) -> Reply<'_, Drain>;
     fn events(&self, follow: bool, new_only: bool) -> Reply<'_, ItemStream<Event>>;
     fn token(&self) -> Reply<'_, TokenView>;
@@ -71,6 +72,10 @@ impl<B: Backend> ErasedBackend for B {
 
     fn classes(&self) -> Reply<'_, Answer<ClassView>> {
         Box::pin(Backend::classes(self))
+    }
+
+    fn interference(&self) -> Reply<'_, Answer<InterferenceView>> {
+        Box::pin(Backend::interference(self))
     }
 
     fn drain(&self, node: String, on: bool, deadline: Option<Duration>) -> Reply<'_, Drain> {

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use starling_api::{
-    Answer, ApiError, ClassView, Drain, Event, EventKind, Health, JobDetail, JobState, JobSummary,
-    LogChunk, LogStream, NodeView, Stopped, Submitted, TaskState, TokenView, WhyView, codes,
+    Answer, ApiError, ClassView, Drain, Event, EventKind, Health, InterferenceView, JobDetail,
+    JobState, JobSummary, LogChunk, LogStream, NodeView, Stopped, Submitted, TaskState, TokenView,
+    WhyView, codes,
 };
 use starling_wire::JobSpec;
 use tokio::sync::watch;
 
 use super::backend::{Backend, ItemStream, JobRef, StopTarget, TaskRef, resolve_node};
-use super::samples::{JOB, class, detail, event, node, node_ref, summary, why};
+use super::samples::{JOB, class, detail, event, interference, node, node_ref, summary, why};
 
 /// What [`FakeBackend`] was asked to take.
 #[derive(Default)]
@@ -167,6 +168,10 @@ impl Backend for FakeBackend {
 
     async fn classes(&self) -> Result<Answer<ClassView>, ApiError> {
         Ok(Answer::complete(vec![class()]))
+    }
+
+    async fn interference(&self) -> Result<Answer<InterferenceView>, ApiError> {
+        Ok(Answer::complete(vec![interference()]))
     }
 
     async fn nodes(&self) -> Result<Answer<NodeView>, ApiError> {

@@ -58,6 +58,7 @@ fn collected() -> OpenApiRouter<App> {
         .routes(routes!(nodes::drain))
         .routes(routes!(nodes::undrain))
         .routes(routes!(classes::list))
+        .routes(routes!(classes::interference))
         .routes(routes!(events::events))
         .routes(routes!(node_wide::token))
         .routes(routes!(node_wide::health))

@@ -1,9 +1,9 @@
 //! Answers of the API to test with: one job of four tasks, one node, one decision.
 
 use starling_api::{
-    Amount, CandidateView, CellView, ClassView, ContainersView, Event, EventKind, JobDetail,
-    JobRequest, JobState, JobSummary, NodeRef, NodeState, NodeView, ObserverView, PressureView,
-    ScorePart, TaskState, TaskView, VerdictView, WhyView,
+    Amount, CandidateView, CellView, ClassView, ContainersView, Event, EventKind, InterferenceView,
+    JobDetail, JobRequest, JobState, JobSummary, NodeRef, NodeState, NodeView, ObserverView,
+    OriginView, PredictedView, PressureView, ScorePart, TaskState, TaskView, VerdictView, WhyView,
 };
 use starling_wire::JobId;
 
@@ -111,6 +111,21 @@ pub(crate) fn node() -> NodeView {
     }
 }
 
+pub(crate) fn interference() -> InterferenceView {
+    InterferenceView {
+        class: "process:redis/cache".into(),
+        beside: "process:ffmpeg/encode".into(),
+        slowdown: 1.42,
+        low: 1.2,
+        high: 1.68,
+        by: "memory".into(),
+        measured: Some(1.5),
+        suffered: 12.0,
+        exerted: 7.0,
+        confidence: 0.8,
+    }
+}
+
 pub(crate) fn why() -> WhyView {
     let part = |name: &str, value| ScorePart {
         name: name.into(),
@@ -128,6 +143,15 @@ pub(crate) fn why() -> WhyView {
         record_age_ms: 250,
         live_score: (verdict == VerdictView::Chosen).then_some(1.5),
         live_parts: Vec::new(),
+        predicted: (verdict == VerdictView::Chosen).then_some(PredictedView {
+            speed: 0.8,
+            speed_from: OriginView::Neighbours,
+            slowdown: 1.25,
+            slowdown_from: Some(OriginView::Measured),
+            harm: 0.05,
+            seconds: Some(12.0),
+            within: 1.3,
+        }),
         room: (verdict == VerdictView::Chosen).then_some(4),
         verdict,
         reason: reason.map(str::to_owned),
@@ -143,6 +167,7 @@ pub(crate) fn why() -> WhyView {
             candidate("cellar", VerdictView::Refused, Some(1.7), Some("full")),
             candidate("shed", VerdictView::RuledOut, None, Some("arch is aarch64")),
         ],
+        ran_ms: None,
         history: Vec::new(),
     }
 }

@@ -112,6 +112,8 @@ async fn each_endpoint_answers() {
     );
     assert_eq!(client.nodes().await.unwrap().items, [samples::node()]);
     assert_eq!(client.classes().await.unwrap().items, [samples::class()]);
+    let pairs = client.interference().await.unwrap().items;
+    assert_eq!(pairs, [samples::interference()]);
     let drain = client.drain("attic", Some(Duration::from_secs(2))).await;
     assert!(drain.unwrap().draining);
     assert!(!client.undrain("777").await.unwrap().draining);
@@ -289,6 +291,7 @@ async fn the_document_describes_every_endpoint() {
         ("/v1/tasks/{id}/logs", "get"),
         ("/v1/nodes", "get"),
         ("/v1/classes", "get"),
+        ("/v1/interference", "get"),
         ("/v1/nodes/{id}/drain", "post"),
         ("/v1/nodes/{id}/undrain", "post"),
         ("/v1/events", "get"),

@@ -12,7 +12,8 @@ const MAX_ROOM: u32 = 1_024;
 
 impl Host {
     pub(crate) fn sample(&mut self, sample: HostSample, now: Time) {
-        self.pressed.sample(sample.pressure, now);
+        self.measured
+            .extend(self.pressed.sample(sample.pressure, now));
         // Half of the old value stays, so that one busy reading does not drive work away.
         self.cpu_used = match self.sample {
             None => sample.cpu_used,

@@ -9,8 +9,7 @@ use rand::RngExt;
 use starling_gossip::{Member, MemberState};
 use starling_placement::plan::Known;
 use starling_placement::{
-    ClassId, Classes, Fit, LearnedFit, MeasuredFit, Need, NodeFacts, Policy, RunningMeans, Times,
-    feasible,
+    ClassId, Classes, Fit, Learned, LearnedFit, MeasuredFit, Need, NodeFacts, Policy, feasible,
 };
 use starling_wire::{JobSpec, NodeId, Time};
 
@@ -43,29 +42,20 @@ pub(crate) fn class_of(spec: &JobSpec) -> ClassId {
 
 /// What is known of classes: given, or learned from what the cluster's nodes observed.
 #[derive(Debug, Default)]
-pub(super) struct Knowledge {
+pub(crate) struct Knowledge {
     given: Option<Arc<dyn Classes>>,
-    means: RunningMeans,
+    pub(crate) learned: Learned,
 }
 
 impl Knowledge {
     /// Takes what the configuration gives.
-    pub(super) fn give(&mut self, given: Option<Arc<dyn Classes>>) {
+    pub(crate) fn give(&mut self, given: Option<Arc<dyn Classes>>) {
         self.given = given;
     }
 
-    /// What is known now of how long a class runs on a platform; none forgets it.
-    pub(super) fn learn(&mut self, class: ClassId, platform: &str, times: Option<Times>) {
-        self.means.learn(class, platform, times);
-    }
-
-    /// How fast a class is on a platform, compared with its best one; see [`Classes::speed`].
-    pub(super) fn speed(&self, class: ClassId, platform: &str) -> Option<f64> {
-        self.classes().speed(class, platform)
-    }
-
-    fn classes(&self) -> &dyn Classes {
-        self.given.as_deref().unwrap_or(&self.means)
+    /// What is known of classes.
+    pub(crate) fn classes(&self) -> &dyn Classes {
+        self.given.as_deref().unwrap_or(&self.learned)
     }
 
     /// Lets `work` judge by the fit that the policy asks for.
@@ -73,8 +63,10 @@ impl Knowledge {
         if !policy.classes {
             return work(&MeasuredFit);
         }
-        let classes = self.classes();
-        work(&LearnedFit { classes })
+        work(&LearnedFit {
+            classes: self.classes(),
+            contention: policy.contention,
+        })
     }
 }
 

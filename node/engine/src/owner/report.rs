@@ -372,6 +372,10 @@ impl Owner {
         };
         task.attempts = task.attempts.saturating_add(1);
         task.ran = Some(ran);
+        let decision = task.decision.as_ref().filter(|_| outcome.is_success());
+        if let Some(predicted) = decision.and_then(|decision| decision.predicted(from)) {
+            self.predictions.add(predicted, ran);
+        }
         if ran >= ctx.config.retry_reset {
             task.streak = 0;
         }

@@ -27,6 +27,7 @@ fn the_definition_is_sound_and_every_command_has_help() {
         "events",
         "nodes",
         "classes",
+        "interference",
         "drain",
         "undrain",
         "why",
@@ -46,7 +47,7 @@ fn the_definition_is_sound_and_every_command_has_help() {
 fn command_lines_of_the_table() {
     for line in [
         "starling up --data-dir D --name N --listen /ip4/0.0.0.0/tcp/1 --listen /ip6/::/tcp/1 --join T \
-         --api 127.0.0.1:7700 --label zone=roof --label a=b --no-mdns --log-format json \
+         --api 127.0.0.1:7700 --label zone=roof --label a=b --no-mdns --placement load --log-format json \
          --advertise-loopback",
         "starling token",
         "starling run --name N --count 3 --cpu 500m --memory 64MiB --disk 1G --constraint arch=x86_64 \

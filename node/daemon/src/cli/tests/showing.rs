@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use starling_api::{ApiError, ClientError, EventKind, JobState, NodeState, codes};
 
 use crate::cli::output::Style;
-use crate::cli::{CliError, classes, error, events, inspect, nodes, ps, wait, why};
+use crate::cli::{CliError, classes, error, events, inspect, interference, nodes, ps, wait, why};
 use crate::http::samples;
 
 const PLAIN: Style = Style { colours: false };
@@ -108,11 +108,12 @@ task        28t5cy4tqkff0.1
 state       running
 chosen      attic
 decided     2023-11-14 22:13:20 UTC, 9.9s ago, for 4 tasks
+expected    12s (9.2s .. 15s)
 
-CANDIDATE  VERDICT    SCORE  BY THE RECORD             AGE  ASKED  ROOM  WHY
-attic      chosen      1.75  speed 1.00 + calm 0.75  250ms   1.50     4
-cellar     refused     1.70  speed 1.00 + calm 0.70  250ms      -     -  full
-shed       ruled out      -                          250ms      -     -  arch is aarch64
+CANDIDATE  VERDICT    SCORE  BY THE RECORD             AGE  ASKED  ROOM  EXPECTED                                              WHY
+attic      chosen      1.75  speed 1.00 + calm 0.75  250ms   1.50     4  speed 0.80 (neighbours), 1.25x (measured), harm 0.05
+cellar     refused     1.70  speed 1.00 + calm 0.70  250ms      -     -                                                        full
+shed       ruled out      -                          250ms      -     -                                                        arch is aarch64
 ";
     assert_eq!(page, expected, "\n{page}");
     let mut waiting = samples::why();
@@ -156,6 +157,30 @@ fn events_as_lines() {
         line,
         "2023-11-14 22:13:20.007  attic       job-finished    event 7"
     );
+}
+
+#[test]
+fn pairs_are_shown_with_what_was_measured() {
+    let table = interference::interference_table(&[samples::interference()], PLAIN);
+    let expected = "\
+CLASS                BESIDE                 TAKES  8 OF 10 WITHIN  MOST BY  MEASURED  RUNS  RELIED ON
+process:redis/cache  process:ffmpeg/encode  1.42x  1.20x .. 1.68x  memory      1.50x    12        80%
+";
+    assert_eq!(table.trim_end(), expected.trim_end(), "\n{table}");
+}
+
+#[test]
+fn what_was_expected_stands_beside_what_came() {
+    let mut told = samples::why();
+    told.ran_ms = Some(15_000);
+    let page = why::why_page(&told, NOW, PLAIN);
+    for part in [
+        "expected    12s (9.2s .. 15s)\n",
+        "ran         15s, 1.25 times what was expected\n",
+        "speed 0.80 (neighbours), 1.25x (measured), harm 0.05",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
 }
 
 #[test]
