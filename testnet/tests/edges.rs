@@ -558,3 +558,25 @@ fn stops_and_drains_end_whatever_the_weather_was() {
         stormy(seed);
     }
 }
+
+#[test]
+fn a_node_that_stood_still_and_was_replaced_ends_what_it_ran() {
+    for seed in 0..20 {
+        let (mut world, nodes) = formed(seed, 3);
+        let mut long = spec(1, 600_000, 100);
+        long.constraints = vec!["name!=n0".parse().unwrap()];
+        let owner = *nodes
+            .iter()
+            .find(|n| world.machines[n].fixed.name == "n0")
+            .unwrap();
+        let id = world.submit(owner, long).unwrap();
+        world.run_for(2 * SECOND);
+        let host = world.job(owner, id).unwrap().tasks[0].node.unwrap();
+        // Its daemon stands still for long enough to be held dead, and never notices.
+        world.pause(host, 6 * SECOND);
+        world.run_for(20 * SECOND);
+        let copies = world.machines.iter().flat_map(|m| m.tasks.values());
+        let copies = copies.filter(|runs| runs.ended.is_none()).count();
+        assert_eq!(copies, 1, "seed {seed}");
+    }
+}

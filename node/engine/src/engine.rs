@@ -433,6 +433,9 @@ impl Engine {
                 } if node == self.gossip.me() => {
                     // It refuted a suspicion; its next life must begin beyond that.
                     fx.lazy.push(saved::save_incarnation(incarnation));
+                    // Whoever held it dead may have replaced what runs here, and asks no more.
+                    self.host.report_all();
+                    self.touched = true;
                 }
                 Output::Changed { node, from, to, .. } => {
                     self.member_changed(now, node, from, to, fx);

@@ -421,7 +421,7 @@ impl Host {
     /// Holds a placement, with its reservation unless it is over.
     fn hold(&mut self, task: TaskId, held: Held) {
         let over = held.is_over();
-        if held.stage != Stage::Starting {
+        if !matches!(held.stage, Stage::Starting | Stage::Leasing) {
             self.unsent.insert((held.owner, task));
         }
         self.held.insert(task, held);
@@ -460,7 +460,7 @@ impl Host {
             });
         }
         self.leases.end(task, held.epoch, outcome != Outcome::Lost);
-        if held.stage != Stage::Starting {
+        if !matches!(held.stage, Stage::Starting | Stage::Leasing) {
             self.pressed.moved(held.class.name.clone(), false);
         }
         held.stage = Stage::Ended(outcome);

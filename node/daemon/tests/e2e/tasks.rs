@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use starling_api::{JobState, TaskState};
 
-use crate::world::{SOON, World, finish_within, skipped};
+use crate::world::{SOON, World, finish_within, skipped, until};
 
 #[tokio::test]
 async fn a_task_knows_who_it_is() {
@@ -313,5 +313,40 @@ async fn a_stubborn_task_is_killed_after_its_grace() {
         "{:?}",
         asked.elapsed()
     );
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_task_whose_time_is_up_is_stopped_and_says_so() {
+    let world = World::of(1).await;
+    let args = ["run", "--wait", "--timeout", "300ms", "--", "sleep", "600"];
+    let said = world.cli(0, &args).await.fails(124);
+    assert!(said.contains("its time was up"), "{said}");
+    let wrong = ["run", "--timeout", "-1s", "--", "true"];
+    let said = world.cli(0, &wrong).await.fails(2);
+    assert!(said.contains("--timeout"), "{said}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_service_runs_again_however_it_ends_until_it_is_stopped() {
+    let world = World::of(1).await;
+    let runs = world.root().join("runs");
+    let script = format!("echo run >> '{}'", runs.display());
+    let args = ["--restart", "always", "--", "sh", "-c", &script];
+    let job = world.submit(0, &args).await;
+    until("it has run twice", SOON, async || {
+        let text = std::fs::read_to_string(&runs).unwrap_or_default();
+        if text.lines().count() >= 2 {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    })
+    .await;
+    let page = world.cli(0, &["inspect", &job]).await.ok();
+    assert!(page.contains("always"), "{page}");
+    world.cli(0, &["stop", &job]).await.ok();
+    assert_eq!(world.over(0, &job).await.summary.state, JobState::Stopped);
     world.end().await;
 }

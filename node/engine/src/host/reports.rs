@@ -162,6 +162,16 @@ impl Host {
         }
     }
 
+    /// This node was doubted: all owners hear of all that is held for them.
+    pub(crate) fn report_all(&mut self) {
+        for (task, held) in &mut self.held {
+            if !matches!(held.stage, Stage::Starting | Stage::Leasing) {
+                held.noted = false;
+                self.unsent.insert((held.owner, *task));
+            }
+        }
+    }
+
     /// An owner is back, or new: it hears of all that is held for it.
     pub(crate) fn owner_alive(&mut self, owner: NodeId, _ctx: &mut Ctx<'_>) {
         self.orphans.retain(|job| {
