@@ -48,6 +48,9 @@ fn what_was_once_wrong_stays_right() {
     run(5, Weather::Lethal);
     // A result was on two disks and the word of that lost; no owner that was left would say it again.
     run(147, Weather::Lethal);
+    // A host told an end again and again to an owner that had no record of the job.
+    run(1418, Weather::Lethal);
+    run(1813, Weather::Lethal);
     // A task that had been run again meanwhile ended a second time, when its old host came back.
     run(8, Weather::Clear);
     // A node that no longer acted told a job's end when the one that did had told it and died.

@@ -3,16 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use starling_wire::copies::{Acting, MAX_COPIES, MAX_OWNERS};
 use starling_wire::job::Partition;
-use starling_wire::{JobId, JobSpec, NodeId, Outcome, TaskId, codec};
+use starling_wire::{JobId, JobSpec, NodeId, Outcome, TaskId, Time, codec};
 
 use super::leases::row;
 use super::{Host, Stage};
 use crate::effect::Effect;
 use crate::engine::Ctx;
 use crate::saved;
+
+/// How long an owner that acts for another may leave an end unanswered.
+const TURN: Duration = Duration::from_secs(5);
 
 /// What a host knows of a job of which it holds placements.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Tie {
     pub(super) spec: Option<Arc<JobSpec>>,
     /// How many placements are held.
     pub(super) count: u32,
+    /// When its reports last went to another owner for want of an answer.
+    pub(super) turned: Time,
 }
 
 impl Host {
@@ -181,6 +187,26 @@ impl Host {
         }
     }
 
+    /// An owner is there, and does not say that it has noted an end: it may not have the job's record.
+    /// The next in order that is there hears of it.
+    pub(super) fn turn_to_next(&mut self, task: TaskId, ctx: &Ctx<'_>) {
+        let (Some(tie), Some(held)) = (self.ties.get_mut(&task.job), self.held.get(&task)) else {
+            return;
+        };
+        let waits = held.ended.is_some_and(|ended| ended + TURN <= ctx.now);
+        if !self.orphans.contains(&task.job) || !waits || tie.turned + TURN > ctx.now {
+            return;
+        }
+        tie.turned = ctx.now;
+        let at = tie.owners.iter().position(|owner| *owner == held.owner);
+        let from = at.map_or(0, |at| at + 1);
+        let there = |owner: &&NodeId| **owner == ctx.me || ctx.alive(owner).is_some();
+        let next = tie.owners.iter().cycle().skip(from).take(tie.owners.len());
+        if let Some(next) = next.copied().find(|owner| there(&owner)) {
+            self.answer_to(task.job, next);
+        }
+    }
+
     /// Holds on to what a job of which a placement is held runs, and who owns it.
     pub(super) fn tie(
         &mut self,
@@ -194,6 +220,7 @@ impl Host {
             term: 0,
             spec: None,
             count: 0,
+            turned: Time::ZERO,
         });
         tie.count += 1;
         if tie.spec.is_none() {

@@ -140,6 +140,8 @@ impl Host {
         let owner = self.held.get(&task).map(|held| held.owner);
         if owner.is_some_and(|owner| ctx.alive(&owner).is_none()) {
             self.seek_heir(task, ctx);
+        } else {
+            self.turn_to_next(task, ctx);
         }
         let Some(held) = self.held.get_mut(&task) else {
             return;
