@@ -57,4 +57,9 @@ fn what_was_once_wrong_stays_right() {
     run(55, Weather::Clear);
     // A node that acted no more placed a task whose pause before the next try was over.
     run(277, Weather::Leased);
+    // An owner that knew a task to be over refused it a lease, and did not say so to whoever acted.
+    run(9496, Weather::Leased);
+    run(12756, Weather::Leased);
+    // A node whose disk had forgotten that it acted heard so, and acted without placing anything.
+    run(14299, Weather::Leased);
 }

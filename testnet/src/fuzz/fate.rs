@@ -23,7 +23,11 @@ impl Run {
                 held.peek().is_some() && held.all(|job| job.state.is_over())
             };
             if !self.world.run_until(150 * SECOND, over) {
-                return Err(format!("job {id} never ends:{}", self.seen_by_all(id)));
+                let story = self.story(id, None);
+                return Err(format!(
+                    "job {id} never ends:{}{story}",
+                    self.seen_by_all(id)
+                ));
             }
             for node in &self.nodes {
                 let Some(job) = self.world.job(*node, id) else {

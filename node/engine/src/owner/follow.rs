@@ -189,6 +189,15 @@ impl Owner {
         self.act_for(id, pause, ctx);
     }
 
+    /// This node acted for a job before it lost the word of that: it does so in a term after `last`.
+    pub(super) fn act_again(&mut self, id: JobId, last: u32, ctx: &mut Ctx<'_>) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.begin_term(ctx.me, last);
+        }
+        self.act_for(id, ctx.config.takeover, ctx);
+        self.announce(&[id], ctx);
+    }
+
     /// Begins to act for a job in a term that was just begun: the other owners hear of it, and
     /// nothing is placed for a while.
     pub(super) fn act_for(&mut self, id: JobId, pause: Duration, ctx: &mut Ctx<'_>) {

@@ -84,8 +84,13 @@ impl Owner {
             && job.actor == ctx.me
             && comes_before(ctx.me, actor, &job.owners)
             && comes_before(ctx.me, actor, theirs);
-        let answer = if outbids {
+        let mine = told > known && actor == ctx.me;
+        let answer = if outbids || (mine && job.actor == ctx.me) {
             self.outbid(id, from, &copy, ctx);
+            Answer::Taken
+        } else if mine {
+            // An earlier life of this node acted, and its disk does not know.
+            self.act_again(id, copy.term, ctx);
             Answer::Taken
         } else if told > known {
             if self.follow(id, actor, &copy, ctx) {

@@ -66,6 +66,11 @@ impl Owner {
                 Some(true) => {}
                 Some(false) => {
                     stale.push((task, epoch));
+                    // Whoever placed it again does not know that it is over.
+                    let actor = self.jobs.get(&task.job).map(|job| job.actor);
+                    if let Some(actor) = actor.filter(|actor| *actor != ctx.me) {
+                        self.copies.state(actor, task.job, Some(task.index));
+                    }
                     continue;
                 }
                 None => continue,
