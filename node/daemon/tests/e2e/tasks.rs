@@ -256,7 +256,7 @@ async fn ctrl_c_stops_the_job_that_is_waited_for() {
             &["run", "--wait", "--count", count, "--", "sleep", "600"],
         );
         let pid = Pid::from_raw(waiting.id().unwrap().cast_signed()).unwrap();
-        let job = crate::world::until("it runs", SOON, async || {
+        let job = until("it runs", SOON, async || {
             let jobs = world
                 .client(1)
                 .jobs()
@@ -295,7 +295,7 @@ async fn a_stubborn_task_is_killed_after_its_grace() {
     let job = world
         .submit(0, &["--grace", "300ms", "--", "sh", "-c", script])
         .await;
-    crate::world::until("it ignores signals", SOON, async || {
+    until("it ignores signals", SOON, async || {
         let said = world.cli(0, &["logs", &job]).await;
         if said.out == "ready\n" {
             Ok(())
