@@ -322,7 +322,7 @@ async fn a_task_whose_time_is_up_is_stopped_and_says_so() {
     let args = ["run", "--wait", "--timeout", "300ms", "--", "sleep", "600"];
     let said = world.cli(0, &args).await.fails(124);
     assert!(said.contains("its time was up"), "{said}");
-    let wrong = ["run", "--timeout", "-1s", "--", "true"];
+    let wrong = ["run", "--timeout", "0s", "--", "true"];
     let said = world.cli(0, &wrong).await.fails(2);
     assert!(said.contains("--timeout"), "{said}");
     world.end().await;

@@ -26,6 +26,10 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause before an engine is asked again that broke off in the middle.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The exit code of what SIGKILL ended.
+const KILLED: i32 = 137;
+/// So often is it looked, after such an end, whether it was for want of memory.
+const KILL_LOOKS: u32 = 5;
 /// How long the rest of an ended container's output is waited for.
 const OUTPUT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -404,12 +408,20 @@ async fn exit_of(engine: &Engine, name: &str) -> Over {
             sleep(PAUSE).await;
             continue;
         }
+        let code = state.exit_code.and_then(|code| i32::try_from(code).ok());
+        let mut killed = state.oom_killed == Some(true);
+        // The engine may hear of a kill for want of memory a moment after the end itself.
+        for _ in 0..KILL_LOOKS {
+            if killed || code != Some(KILLED) {
+                break;
+            }
+            sleep(PAUSE).await;
+            let again = state_of(engine, name).await;
+            killed = again.is_ok_and(|state| state.oom_killed == Some(true));
+        }
         return Over::Exit(Exit {
-            code: state
-                .exit_code
-                .and_then(|code| i32::try_from(code).ok())
-                .unwrap_or(-1),
-            out_of_memory: state.oom_killed == Some(true),
+            code: code.unwrap_or(-1),
+            out_of_memory: killed,
         });
     }
 }
