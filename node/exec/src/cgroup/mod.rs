@@ -184,12 +184,10 @@ impl TaskGroup {
             .collect()
     }
 
-    /// How many processes of the task the kernel killed for its memory limit.
-    pub(crate) fn memory_kills(&self) -> u64 {
-        self.kills
-            .as_deref()
-            .and_then(|path| procfs::keyed(path, "oom_kill"))
-            .unwrap_or(0)
+    /// How many processes of the task the kernel killed for want of memory; none if it does not
+    /// count them for this task.
+    pub(crate) fn memory_kills(&self) -> Option<u64> {
+        procfs::keyed(self.kills.as_deref()?, "oom_kill")
     }
 
     /// Kills what is left in the groups and removes them. May take a second; not for the runner's
@@ -243,7 +241,7 @@ mod tests {
             memory: Err("b".into()),
         };
         let (group, warnings) = limiter.group("x", Some(1), Some(1));
-        assert!(group.is_empty() && group.memory_kills() == 0);
+        assert!(group.is_empty() && group.memory_kills().is_none());
         assert!(warnings.len() == 2 && warnings.iter().all(|text| text.contains("Delegate=yes")));
         assert!(limiter.group("x", None, None).1.is_empty());
     }

@@ -15,6 +15,7 @@ use super::core::Runner;
 use super::streams::{Pumped, log_path};
 use super::tasks::{Ending, Entry, Running};
 use super::timers::Timer;
+use crate::cgroup::TaskGroup;
 use crate::enter;
 use crate::protocol::{MAX_TEXT, clip};
 
@@ -177,17 +178,17 @@ impl Runner {
         {
             return Outcome::NotStarted(reason);
         }
-        let limited = running
-            .group
-            .as_ref()
-            .is_some_and(|group| group.memory_kills() > 0);
+        let group = running.group.as_ref();
+        let counted = group.and_then(TaskGroup::memory_kills);
+        let limited = counted.is_some_and(|kills| kills > 0);
         match ending {
             // A shell that ran the program which was killed says so by its code.
             Ending::Signal(9) | Ending::Code(SHELL_KILLED) if limited => {
                 self.kills.claimed();
                 Outcome::OutOfMemory
             }
-            Ending::Signal(9) if self.kills.claim() => Outcome::OutOfMemory,
+            // Where the task has a count of its own, kills elsewhere say nothing of it.
+            Ending::Signal(9) if counted.is_none() && self.kills.claim() => Outcome::OutOfMemory,
             Ending::Signal(signal) => Outcome::Signalled(signal),
             Ending::Code(code) => Outcome::Exited(code),
         }
